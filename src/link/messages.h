@@ -1,0 +1,27 @@
+/* What gate and node say to each other: each message once, with direction, prose and whether fds travel with it.
+ * A message is a frame (wire/frame.h) whose type is below, whose id is the worker's (zero where there is none) and
+ * whose body is a JSON object; unknown members are ignored, unknown types are logged and skipped, so that peers of
+ * different age work together. Locally the link is a unix socket (fds by SCM_RIGHTS, which HTTP/2 cannot carry);
+ * remotely the same frames will travel on an HTTP/2 stream. */
+#pragma once
+
+#include "wire/frame.h"
+
+#define LINK_PROTOCOL 1
+
+/*	name, number, direction, prose */
+#define LINK_MESSAGES(X)                                                                                               \
+	X(HELLO, 32, BOTH, "first on a connection: {protocol, version, name, memory_mb, cpus}")                        \
+	X(START, 33, TO_NODE,                                                                                          \
+	  "start a worker. {function: <model/function.h document>, env: {NAME: value, ...} complete, region}. "        \
+	  "fd 0: the code package (zip) of function.code_sha256, for a node that has it not unpacked yet")             \
+	X(STOP, 34, TO_NODE, "end a worker: {reason: idle|timeout|drain|oom, grace_ms}")                               \
+	X(STARTED, 35, TO_GATE, "the process runs: {pid, prepare_us}. fd 0: lane, fd 1: log pipe (stdout and stderr)") \
+	X(FAILED, 36, TO_GATE, "no process could be started: {error, type}")                                           \
+	X(EXITED, 37, TO_GATE, "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib")   \
+	X(STATUS, 38, TO_GATE, "every 10 s and on change: {memory_free_mb, workers}")                                  \
+	X(FORGET, 39, TO_NODE, "code that no function uses any more: {code_sha256}")
+
+#define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
+enum link_message { LINK_MESSAGES(LINK_ENUM) };
+#undef LINK_ENUM

@@ -1,0 +1,37 @@
+/* What one invocation used, and the sums of a bill. Money is integer picodollars (1e-12 USD). */
+#pragma once
+
+#include "base/str.h"
+
+enum usage_status {
+	USAGE_OK,
+	USAGE_FUNCTION_ERROR,
+	USAGE_TIMEOUT,
+	USAGE_INIT_ERROR,
+	USAGE_EXITED,
+	USAGE_KILLED,
+	USAGE_OUT_OF_MEMORY
+};
+
+struct usage {
+	struct str request_id; /* UUID text */
+	struct str function, version;
+	int64_t at_ms;     /* Unix time when the answer was there */
+	uint64_t queue_us; /* waited for a place */
+	uint64_t start_us; /* process start until the runtime's first word; 0 when warm */
+	uint64_t init_us;  /* the function's own initialisation; 0 when warm */
+	uint64_t run_us;
+	uint64_t billed_ms;
+	uint32_t memory_mb, max_memory_mb;
+	enum usage_status status;
+	uint64_t device_slice_ms;
+	uint64_t cost_picousd;
+};
+
+struct usage_sum {
+	struct str function;
+	uint64_t invocations, errors, billed_ms;
+	uint64_t mb_ms; /* sum of memory_mb * billed_ms; GB-seconds = mb_ms / 1024 / 1000 */
+	uint64_t device_slice_ms;
+	uint64_t cost_picousd;
+};

@@ -1,0 +1,36 @@
+/* Child processes: started with posix_spawn-like plain data, ended and reaped through a pidfd on the loop. */
+#pragma once
+
+#include "base/err.h"
+#include "sys/loop.h"
+
+struct child_fd {
+	int from; /* fd of the parent */
+	int to;   /* its number in the child; every other fd is closed there */
+};
+
+struct child_spec {
+	const char *path;
+	char *const *argv;
+	char *const *envp;          /* NULL: the parent's */
+	const char *cwd;            /* NULL: the parent's */
+	const struct child_fd *fds; /* 0, 1, 2 too where wanted; those not named are /dev/null */
+	size_t n_fds;
+	int oom_score_adj;    /* 0: as the parent */
+	bool new_session;     /* setsid: the child leads a process group of its own, child_kill reaches all of it */
+	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
+};
+
+struct child_exit {
+	int status;      /* as of waitpid */
+	uint64_t cpu_us; /* user + system time */
+	uint64_t max_rss_kib;
+};
+
+struct child;
+/* exited is called once, on the loop; the child may be freed in it. */
+struct child *child_start(struct loop *l, const struct child_spec *spec,
+			  void (*exited)(void *arg, const struct child_exit *ex), void *arg, struct err *err);
+struct child *child_free(struct child *c); /* kills (SIGKILL) and reaps one that still runs */
+int child_pid(const struct child *c);
+void child_kill(struct child *c, int signo); /* no-op once it has exited */

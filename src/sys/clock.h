@@ -1,0 +1,8 @@
+/* Clocks and randomness of the system. */
+#pragma once
+
+#include "base/util.h"
+
+uint64_t clock_mono_us(void);         /* CLOCK_MONOTONIC: durations */
+int64_t clock_wall_ms(void);          /* Unix time in milliseconds: stamps that people and protocols see */
+void random_bytes(void *p, size_t n); /* getrandom; cannot fail */
