@@ -1,0 +1,15 @@
+/* Deployed functions in memory: read from the store when first named, kept while used. Each holds the queue of the
+ * invocations that wait for it and its workers. */
+#pragma once
+
+#include "gate/gate.h"
+#include "model/function.h"
+
+struct fn; /* a function as the gate works with it; functions.c, queue.c, place.c, dispatch.c */
+
+struct functions *functions_new(struct gate *g);
+struct functions *functions_free(struct functions *fs);
+/* The definition (borrowed until the next loop turn), or NULL: no such function. Memory, or one point read. */
+const struct function *functions_get(struct gate *g, struct str name);
+/* After a commit that changed or deleted it: workers of the old definition finish what they do and end. */
+void functions_changed(struct gate *g, struct str name);
