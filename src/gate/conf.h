@@ -1,25 +1,14 @@
-/* Settings of the gate, from flags and environment given by the supervisor. */
+/* What the gate is started with: the settings (WICK_* environment) and what only the supervisor can give it. */
 #pragma once
 
-#include "base/err.h"
-#include "base/util.h"
+#include "model/settings.h"
 
 struct gate_conf {
-	const char *data;   /* folder of everything durable */
-	const char *socket; /* the local node's */
-	uint32_t listen_fd;
-	const char *url; /* how functions and clients reach this gate: http://127.0.0.1:9000 */
-	const char *region;
-	const char *account; /* 12 digits, in ARNs */
-	const char *domains; /* comma-separated suffixes for virtual-hosted buckets; s3.localhost always */
-	uint32_t max_connections;
-	uint32_t idle_timeout_s;
-	uint64_t worker_idle_ms;                /* an unused worker ends after that */
-	uint64_t queue_ms;                      /* a synchronous invocation waits so long for a worker */
-	uint32_t concurrency;                   /* account limit: workers busy at once */
-	uint64_t retry_ms;                      /* base of the delay between tries of an event */
-	uint64_t log_max_bytes;                 /* kept per function */
-	const char *price_gb_s, *price_request; /* USD, decimal */
+	struct settings s;
+	char *socket;  /* WICK_NODE_SOCKET: the local node's */
+	int listen_fd; /* WICK_LISTEN_FD: bound and listening, so that a restart of the gate refuses nobody */
+	char *url;     /* http://ADDR:PORT */
 };
 
-int gate_conf_read(struct gate_conf *c, int argc, char **argv, struct err *err);
+int gate_conf_read(struct gate_conf *c, struct err *err);
+void gate_conf_done(struct gate_conf *c);

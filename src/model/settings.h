@@ -1,0 +1,34 @@
+/* The settings of Wick: one table (settings.c) from which the flags, the WICK_* environment, wick.yaml, --help and
+ * docs/settings.md are made. The supervisor reads all sources and hands every value on to gate and node as WICK_*
+ * environment, which they read with the same table. Strings are malloc'd; defaults per table. */
+#pragma once
+
+#include "base/err.h"
+#include "base/table.h"
+
+struct settings {
+	char *data;      /* --data, WICK_DATA: folder of everything durable */
+	char *listen;    /* --listen: ADDR:PORT of the public port */
+	char *url;       /* how clients and functions reach it; empty: http://LISTEN */
+	char *region;    /* us-east-1 */
+	char *account;   /* 12 digits, in ARNs: 000000000000 */
+	char *domains;   /* comma-separated suffixes for virtual-hosted buckets besides s3.localhost */
+	char *user;      /* as root: whom the gate runs as; empty: "wick" where such a user exists, else root without
+			    capabilities */
+	char *log_level; /* debug, info, warn, error */
+	uint32_t max_connections;  /* 10000 */
+	uint64_t idle_timeout_ms;  /* a connection without progress is closed: 60 s */
+	uint64_t worker_idle_ms;   /* an unused worker ends after: 60 s */
+	uint64_t queue_wait_ms;    /* a synchronous invocation waits so long for a worker: 60 s */
+	uint64_t drain_ms;         /* SIGTERM: running invocations are given so long: 30 s */
+	uint32_t concurrency;      /* account limit of concurrent executions: 1000 */
+	uint64_t worker_memory;    /* bytes for all workers together; 0: three quarters of the machine's */
+	uint64_t retry_delay_ms;   /* base of the delay between tries of an event: 60 s */
+	uint64_t log_max_bytes;    /* kept per function: 64 MiB */
+	uint64_t code_cache_bytes; /* unpacked packages on a node: 10 GiB */
+	char *price_gb_second;     /* USD: 0.0000166667 */
+	char *price_request;       /* USD: 0.0000002 */
+};
+
+extern const struct setting settings_table[];
+extern const size_t settings_count;
