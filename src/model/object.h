@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/kv.h"
 
 struct bucket {
 	struct str name;
@@ -16,10 +17,6 @@ struct bucket {
 struct extent {
 	struct str blob; /* id in the blob store */
 	uint64_t size;
-};
-
-struct kv {
-	struct str k, v;
 };
 
 struct object {
