@@ -33,6 +33,8 @@ struct function {
 	enum function_state state;
 };
 
+const char *function_state_name(enum function_state s); /* "Active", as the API says it */
+
 json_t *function_to_json(const struct function *f);
 /* Views into j and a: j must live as long as the struct. */
 int function_from_json(struct function *f, const json_t *j, struct arena *a, struct err *err);
