@@ -12,7 +12,7 @@ int pwrite_all(int fd, const void *p, size_t n, uint64_t at);
 int mkdir_p(const char *path, unsigned mode);
 int rm_rf(const char *path); /* 0 when it was not there; never follows links */
 int fd_set_nonblock(int fd);
-/* Takes the lock file (flock, close-on-exec) and writes the pid into it: the fd that holds it; -EWOULDBLOCK
- * when another process has it, whose pid is then in *owner. */
+/* Takes the lock file (a lock of the open file; close-on-exec) and writes the pid into it: the fd that holds it;
+ * -EWOULDBLOCK when another process has it, whose pid is then in *owner. */
 int lock_file(const char *path, int *owner);
 char *self_dir(void); /* folder of the running executable; malloc'd */

@@ -18,6 +18,8 @@ uint64_t loop_now_ms(struct loop *l); /* monotonic, of this loop turn */
 struct loop_hook;
 struct loop_hook *loop_hook_new(struct loop *l, void (*fn)(void *arg), void *arg);
 struct loop_hook *loop_hook_free(struct loop_hook *h);
+/* In a hook: all hooks run once more before the loop sleeps (this one made work that another may gather). */
+void loop_again(struct loop *l);
 
 struct timer;
 struct timer *timer_new(struct loop *l, void (*fn)(void *arg), void *arg);
@@ -31,7 +33,8 @@ void timer_unref(struct timer *t); /* does not keep loop_run going */
 #define WATCH_WRITE  2
 #define WATCH_HANGUP 4
 struct watch;
-/* Level-triggered. The fd stays the caller's, and must outlive the watch. */
+/* Level-triggered. The fd stays the caller's, and must outlive the watch. An fd with an error counts as ready for
+ * all that is watched. NULL and errno when the fd cannot be polled (a regular file: EPERM). */
 struct watch *watch_new(struct loop *l, int fd, int events, void (*fn)(void *arg, int events), void *arg);
 struct watch *watch_free(struct watch *w);
 void watch_set(struct watch *w, int events); /* 0: paused */
