@@ -10,7 +10,7 @@
 #include "wire/xml.h"
 
 #define S3_XMLNS       "http://s3.amazonaws.com/doc/2006-03-01/"
-#define S3_XML_MAX     (2u << 20) /* bytes of the largest request document: Complete with 10,000 parts and checksums */
+#define S3_XML_MAX     (4u << 20) /* bytes of the largest request document: Complete with 10,000 parts and checksums */
 #define S3_PARTS_MAX   10000
 #define S3_DELETES_MAX 1000
 #define S3_KEY_MAX     1024

@@ -13,7 +13,7 @@
 
 struct xml_node {
 	struct str name; /* without the namespace's prefix */
-	struct str text; /* its own, trimmed of nothing; entities undone */
+	struct str text; /* of an element without children, blanks kept, entities undone; else empty */
 	struct xml_node *children, *next;
 };
 
@@ -24,6 +24,7 @@ const struct xml_node *xml_child(const struct xml_node *n, const char *name);
 /* Next sibling of the same name, or NULL. */
 const struct xml_node *xml_again(const struct xml_node *n);
 size_t xml_count(const struct xml_node *n, const char *name);
+struct str xml_node_text(const struct xml_node *n); /* blanks at both ends cut off */
 /* Text of the child, blanks at both ends cut off; p == NULL: no such child. */
 struct str xml_child_text(const struct xml_node *n, const char *name);
 
