@@ -5,11 +5,16 @@
 #include "gate/gate.h"
 #include "model/function.h"
 
-struct fn; /* a function as the gate works with it; functions.c, queue.c, place.c, dispatch.c */
-
 struct functions *functions_new(struct gate *g);
 struct functions *functions_free(struct functions *fs);
 /* The definition (borrowed until the next loop turn), or NULL: no such function. Memory, or one point read. */
 const struct function *functions_get(struct gate *g, struct str name);
 /* After a commit that changed or deleted it: workers of the old definition finish what they do and end. */
 void functions_changed(struct gate *g, struct str name);
+
+/* Functions that are in memory, with what they do now. */
+struct function_activity {
+	struct str name;
+	unsigned queued, starting, idle, busy;
+};
+void functions_each(struct gate *g, void (*fn)(void *arg, const struct function_activity *a), void *arg);

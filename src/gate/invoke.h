@@ -2,6 +2,7 @@
  * its request. */
 #pragma once
 
+#include "base/list.h"
 #include "gate/req.h"
 #include "link/lane.h"
 #include "model/usage.h"
@@ -9,25 +10,42 @@
 struct fn;
 struct worker;
 
-enum invocation_state { INVOCATION_QUEUED, INVOCATION_RUNNING, INVOCATION_OVER };
+enum invocation_state { INVOCATION_NEW, INVOCATION_QUEUED, INVOCATION_PLACED, INVOCATION_RUNNING, INVOCATION_OVER };
 
 struct invocation {
 	struct req *r;
 	struct fn *fn;
 	enum invocation_state state;
-	struct str event; /* JSON; lives in the request */
+	struct list_link on_queue;
+	struct worker *worker; /* PLACED, RUNNING */
+	struct str event;      /* JSON; lives in the request */
 	struct str trace, client_context;
 	bool want_log_tail; /* LogType=Tail: the last 4 KiB */
+	bool cold;	    /* its worker was started for it */
 	struct buf log_tail;
-	unsigned tries; /* 1 + times a worker died without reading it */
+	unsigned tries; /* workers that died without reading it */
+	uint64_t queued_us, placed_us, run_began_us, run_ended_us; /* monotonic */
 
 	/* Outcome */
 	struct buf result; /* payload of the answer or of the error */
-	enum usage_status status;
-	const char *error_kind; /* "Unhandled": X-Amz-Function-Error; NULL: success */
+	const char *error_kind;	   /* "Unhandled": X-Amz-Function-Error; NULL: success */
+	char error_type[96];	   /* "Runtime.ExitError": in the REPORT line and in `wick events` */
 	struct usage usage;
 };
 
-/* Prepares r->inv for a function (run() of Invoke, or jobs.c): event is borrowed. False after req_fail: no such
- * function, or it is not active. */
+DEFINE_LIST(invocation_list, struct invocation, on_queue)
+
+/* Prepares r->inv for a function (run() of Invoke, or jobs.c): event is borrowed, and must live as long as r. False
+ * after req_fail: no such function, or it is not active. */
 bool invocation_prepare(struct req *r, struct str function, struct str event);
+struct invocation *invocation_free(struct invocation *inv);
+
+/* A line of the function's log under this invocation's request id, and of its tail. */
+void invocation_log(struct invocation *inv, struct str line);
+void invocation_logf(struct invocation *inv, const char *fmt, ...) _printf_(2, 3);
+/* The outcome is known: takes result over. The flow goes on when the request is continued. */
+void invocation_over(struct invocation *inv, enum usage_status status, const char *error_type, struct str result);
+/* As invocation_over with AWS's error document {"errorType","errorMessage"}; "RequestId: <id> Error: " goes before the
+ * message. */
+void invocation_error(struct invocation *inv, enum usage_status status, const char *error_type, const char *fmt, ...)
+	_printf_(4, 5);

@@ -131,7 +131,12 @@ struct req {
 	void *on_done_arg;
 };
 
+#define REQ_MAGIC 0x77697265u
+
 /* Request */
+void req_free(struct req *r);
+/* body.c: the last byte was given to the writer. */
+void req_finish_blob(struct req *r);
 struct str req_header(const struct req *r, const char *name); /* p == NULL: absent */
 struct str req_param(const struct req *r, const char *name);
 bool req_has_param(const struct req *r, const char *name);

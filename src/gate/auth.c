@@ -1,0 +1,138 @@
+/* The auth step: which api a request is for, which key signed it, and whether the signature holds. Requests are told
+ * apart by the service in the signature's credential scope, unsigned ones by path. Keeps no state of its own (keys.c
+ * has the keys). Refusals are rendered by the api, so the api is known before anything can fail. */
+#include "gate/auth.h"
+
+#include "gate/api.h"
+#include "gate/body.h"
+#include "gate/flow.h"
+#include "gate/keys.h"
+
+_Static_assert(sizeof(struct sigv4_header) == sizeof(struct http_header), "one layout for both");
+
+static const struct api *const apis[] = {&api_s3, &api_lambda, &api_admin};
+
+static const struct api *api_of_service(struct str service)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(apis); i++)
+		if (str_eqz(service, apis[i]->service))
+			return apis[i];
+	return NULL;
+}
+
+/* "/2015-03-31/..." */
+static bool looks_dated(struct str path)
+{
+	static const char pattern[] = "/dddd-dd-dd/";
+
+	if (path.n < sizeof(pattern) - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(pattern) - 1; i++) {
+		bool digit = path.p[i] >= '0' && path.p[i] <= '9';
+
+		if (pattern[i] == 'd' ? !digit : path.p[i] != pattern[i])
+			return false;
+	}
+	return true;
+}
+
+static const struct api *api_of_path(struct str path)
+{
+	if (str_starts(path, STR("/_wick/")))
+		return &api_admin;
+	return looks_dated(path) ? &api_lambda : &api_s3;
+}
+
+static struct sigv4_request signed_view(const struct req *r)
+{
+	return (struct sigv4_request){
+		.method = r->method,
+		.path = r->path,
+		.query = r->query,
+		.headers = (const struct sigv4_header *)r->headers,
+		.n_headers = r->n_headers,
+	};
+}
+
+static enum step_result refuse(struct req *r, enum sigv4_error e)
+{
+	switch (e) {
+	case SIGV4_OK:
+		return STEP_MORE;
+	case SIGV4_ABSENT:
+		return req_fail(r, FAIL_MISSING_AUTH);
+	case SIGV4_MALFORMED:
+		return req_fail(r, r->auth.presigned ? FAIL_BAD_AUTH_QUERY : FAIL_BAD_AUTH_HEADER);
+	case SIGV4_WRONG_DATE:
+		return req_failf(r, FAIL_ACCESS_DENIED,
+				 "AWS authentication requires a valid Date or x-amz-date header");
+	case SIGV4_SKEWED:
+		return req_fail(r, FAIL_TIME_SKEWED);
+	case SIGV4_EXPIRED:
+		return req_fail(r, FAIL_REQUEST_EXPIRED);
+	case SIGV4_UNSIGNED_HEADER:
+		return req_failf(r, FAIL_ACCESS_DENIED, "There were headers present in the request which were not signed");
+	case SIGV4_MISMATCH:
+		return req_fail(r, FAIL_BAD_SIGNATURE);
+	}
+	return req_fail(r, FAIL_INTERNAL);
+}
+
+static enum step_result check(struct req *r, struct str payload_hash)
+{
+	struct sigv4_request view = signed_view(r);
+
+	return refuse(r, sigv4_check(&view, &r->auth, r->signing_key, payload_hash, r->now_ms / 1000));
+}
+
+enum step_result auth_check_body(struct req *r)
+{
+	uint8_t hash[SHA256_SIZE];
+	char hex[2 * SHA256_SIZE + 1];
+
+	r->auth_wants_body = false;
+	sha256(buf_cstr(&r->body), r->body.n, hash);
+	hex_encode(hash, sizeof(hash), hex);
+	if (r->auth.payload_hash.p && !str_eqz(r->auth.payload_hash, hex))
+		return req_fail(r, FAIL_SHA256_MISMATCH);
+	return check(r, str_from(hex));
+}
+
+static enum step_result unsigned_request(struct req *r)
+{
+	r->api = api_of_path(r->path);
+	r->who = (struct principal){.kind = PRINCIPAL_ANONYMOUS};
+	return r->api == &api_s3 ? body_make_filter(r) : STEP_MORE;
+}
+
+enum step_result auth_step(struct req *r)
+{
+	struct sigv4_request view = signed_view(r);
+	enum sigv4_error e = sigv4_read(&view, &r->arena, &r->auth);
+	enum fail f;
+
+	if (e == SIGV4_ABSENT)
+		return unsigned_request(r);
+	r->api = e == SIGV4_OK ? api_of_service(r->auth.service) : NULL;
+	if (!r->api) {
+		r->api = api_of_path(r->path);
+		if (e == SIGV4_OK)
+			return req_failf(r, FAIL_BAD_AUTH_HEADER, "Credential should be scoped to a valid service, not '%.*s'.",
+					 STR_ARG(r->auth.service));
+		return refuse(r, e);
+	}
+	f = keys_find(r->g, r, &r->who);
+	if (f != FAIL_NONE)
+		return req_fail(r, f);
+	keys_signing_key(r->g, r, r->signing_key);
+	if (r->api != &api_s3 && !r->auth.presigned) {
+		r->auth_wants_body = true;
+		return STEP_MORE;
+	}
+	check(r, r->auth.payload_hash.p ? r->auth.payload_hash : STR("UNSIGNED-PAYLOAD"));
+	if (r->fail || r->api != &api_s3)
+		return STEP_MORE;
+	if (!r->auth.payload_hash.p && !r->auth.presigned)
+		return req_failf(r, FAIL_INVALID_REQUEST, "Missing required header for this request: x-amz-content-sha256");
+	return body_make_filter(r);
+}

@@ -1,0 +1,31 @@
+/* What the gate is started with. The supervisor has read flags, environment and file; here every setting comes as
+ * WICK_* environment, by the same table. Fails on a value that is out of range or a variable that is missing. */
+#include "gate/conf.h"
+
+#include "base/mem.h"
+
+int gate_conf_read(struct gate_conf *c, struct err *err)
+{
+	const char *fd = getenv("WICK_LISTEN_FD"), *socket = getenv("WICK_NODE_SOCKET");
+	uint64_t n;
+
+	*c = (struct gate_conf){.listen_fd = -1};
+	if (settings_defaults(settings_table, settings_count, &c->s, err) < 0 ||
+	    settings_env(settings_table, settings_count, &c->s, err) < 0)
+		return -1;
+	if (!fd || !str_to_u64(str_from(fd), &n) || n > INT32_MAX)
+		return err_set(err, 0, "WICK_LISTEN_FD is not set: wick-gate is started by 'wick serve'");
+	if (!socket || !socket[0])
+		return err_set(err, 0, "WICK_NODE_SOCKET is not set: wick-gate is started by 'wick serve'");
+	c->listen_fd = (int)n;
+	c->socket = xstrdup(socket);
+	c->url = c->s.url && c->s.url[0] ? xstrdup(c->s.url) : xasprintf("http://%s", c->s.listen);
+	return 0;
+}
+
+void gate_conf_done(struct gate_conf *c)
+{
+	settings_done(settings_table, settings_count, &c->s);
+	free(c->socket);
+	free(c->url);
+}

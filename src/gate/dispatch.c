@@ -1,0 +1,63 @@
+/* The dispatch step: sends the invocation to the worker that placement gave it, and waits for what comes back as lane
+ * events (worker.c). The run's clock starts here and stops when the answer is read: once, monotonic, by the holder of
+ * the socket. */
+#include "gate/dispatch.h"
+
+#include "gate/flow.h"
+#include "gate/fn.h"
+#include "sys/clock.h"
+
+static void send_invoke(struct invocation *inv)
+{
+	struct worker *w = inv->worker;
+	const struct function *def = &inv->fn->def;
+	struct lane_invoke in = {
+		.deadline_ms = (uint64_t)clock_wall_ms() + def->timeout_s * 1000ull,
+		.arn = def->arn,
+		.trace = inv->trace,
+		.client_context = inv->client_context,
+		.event = inv->event,
+	};
+
+	memcpy(in.id, inv->r->id, sizeof(in.id));
+	invocation_logf(inv, "START RequestId: %s Version: %.*s", inv->r->id_text, STR_ARG(def->version));
+	timer_set(w->deadline, def->timeout_s * 1000ull);
+	inv->state = INVOCATION_RUNNING;
+	inv->run_began_us = clock_mono_us();
+	lane_send_invoke(w->lane, &in);
+}
+
+static void stamp_usage(struct invocation *inv)
+{
+	struct usage *u = &inv->usage;
+
+	if (!inv->placed_us) /* ended before it had a worker */
+		inv->placed_us = clock_mono_us();
+	u->queue_us = inv->placed_us - inv->queued_us;
+	if (inv->run_began_us && inv->run_ended_us)
+		u->run_us = inv->run_ended_us - inv->run_began_us;
+	if (u->queue_us >= u->start_us + u->init_us)
+		u->queue_us -= u->start_us + u->init_us;
+}
+
+enum step_result dispatch_step(struct req *r)
+{
+	struct invocation *inv = r->inv;
+
+	if (!inv)
+		return STEP_MORE;
+	if (inv->state == INVOCATION_PLACED) {
+		struct worker *w = inv->worker;
+
+		if (inv->cold && w->asked_us >= inv->queued_us) {
+			inv->usage.start_us = w->started_us - w->asked_us;
+			inv->usage.init_us = w->ready_us - w->started_us;
+		}
+		send_invoke(inv);
+		return STEP_WAIT;
+	}
+	if (inv->state == INVOCATION_RUNNING)
+		return STEP_WAIT;
+	stamp_usage(inv);
+	return STEP_MORE;
+}

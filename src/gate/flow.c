@@ -1,0 +1,99 @@
+/* The flow of a request, and the place to start reading:
+ *
+ *   auth -> route -> body -> admit -> store -> queue -> place -> dispatch -> meter -> reply
+ *
+ * A control call or an object does its work in `store` and passes queue, place and dispatch untouched; an invocation
+ * is prepared in `store` and does its work in those three. A step returns MORE, WAIT or DONE; only the loop below
+ * calls steps, and no step calls another. A step that waited is called again when req_continue() says so, hence every
+ * step looks at the request to see where it stands. A refusal (req_fail) in any step leads straight to `meter`.
+ *
+ * The request is owned by this loop: it is freed when the flow is over, the exchange is over and nothing it started
+ * is pending. */
+#include "gate/flow.h"
+
+#include "gate/dispatch.h"
+#include "gate/gate.h"
+
+#include <assert.h>
+
+static const struct {
+	const char *name;
+	req_fn *fn;
+} steps[REQ_STEPS] = {
+	[REQ_AUTH] = {"auth", auth_step},	  /* who asks */
+	[REQ_ROUTE] = {"route", route_step},	  /* what for */
+	[REQ_BODY] = {"body", body_step},	  /* gather it, unless the operation streams it */
+	[REQ_ADMIT] = {"admit", admit_step},	  /* may they */
+	[REQ_STORE] = {"store", store_step},	  /* the operation itself */
+	[REQ_QUEUE] = {"queue", queue_step},	  /* an invocation waits for a worker */
+	[REQ_PLACE] = {"place", place_step},	  /* which worker, or start one */
+	[REQ_DISPATCH] = {"dispatch", dispatch_step}, /* the run itself */
+	[REQ_METER] = {"meter", meter_step},	  /* what it used and cost */
+	[REQ_REPLY] = {"reply", reply_step},
+};
+
+const char *req_step_name(unsigned step)
+{
+	return step < REQ_STEPS ? steps[step].name : "over";
+}
+
+static bool flow_over(const struct req *r)
+{
+	return r->step >= REQ_STEPS || r->cut;
+}
+
+static void maybe_free(struct req *r)
+{
+	void (*on_done)(struct req *, void *) = r->on_done;
+
+	if (r->running || r->ex || r->pending || !flow_over(r))
+		return;
+	r->on_done = NULL;
+	if (on_done)
+		on_done(r, r->on_done_arg);
+	req_free(r);
+}
+
+void req_continue(struct req *r)
+{
+	assert(r->magic == REQ_MAGIC);
+	if (r->running) {
+		r->again = true;
+		return;
+	}
+	r->running = true;
+	while (!flow_over(r)) {
+		enum step_result res = steps[r->step].fn(r);
+
+		if (res == STEP_WAIT && !r->again)
+			break;
+		r->again = false;
+		if (res == STEP_DONE)
+			r->step = REQ_STEPS;
+		else if (res == STEP_MORE && r->fail && r->step < REQ_METER)
+			r->step = REQ_METER;
+		else if (res == STEP_MORE)
+			r->step++;
+	}
+	r->running = false;
+	maybe_free(r);
+}
+
+void req_start_at(struct req *r, enum req_step step)
+{
+	r->step = step;
+	req_continue(r);
+}
+
+void req_exchange_over(struct req *r, bool sent)
+{
+	r->ex = NULL;
+	if (!r->replied) {
+		/* The client left before it had an answer. A body that will never be whole ends the request; so does a
+		 * place in the queue. What already runs is run and metered, as on AWS. */
+		r->gone = true;
+		if (!r->body_ended || (r->inv && dispatch_cancel_queued(r->inv)))
+			r->cut = true;
+	}
+	maybe_free(r);
+}

@@ -1,0 +1,229 @@
+/* The meter step: prices a finished run, writes its END and REPORT lines, gathers its usage for the store and counts.
+ * Owns the open usage transaction: rows go to the store in groups (FLUSH_MS or FLUSH_ROWS), so a crash of the machine
+ * loses at most the last group. Prices come after the fact (model/price.h); limits were checked before. */
+#include "gate/meter.h"
+
+#include "base/mem.h"
+#include "gate/fn.h"
+#include "gate/flow.h"
+#include "gate/nodes.h"
+#include "gate/reap.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+#include <stdio.h>
+
+#define FLUSH_MS   200
+#define FLUSH_ROWS 1000
+#define LOG_TAIL   4096
+
+struct meter {
+	struct gate *g;
+	struct store_txn *txn;
+	unsigned rows;
+	struct timer *timer;
+	uint64_t requests, failed_requests, invocations, errors, lost_rows;
+	uint64_t run_us, billed_ms;
+};
+
+struct meter *meter_new(struct gate *g)
+{
+	struct meter *m = xnew(struct meter);
+
+	m->g = g;
+	return m;
+}
+
+struct flush {
+	struct meter *m;
+	unsigned rows;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void flushed(void *arg, int result, unsigned op)
+{
+	struct flush *f = arg;
+
+	if (result != 0) {
+		f->m->lost_rows += f->rows;
+		log_error("usage of %u invocations could not be stored (%d)", f->rows, result);
+	}
+	if (f->done)
+		f->done(f->arg);
+	free(f);
+}
+
+void meter_flush(struct gate *g, void (*done)(void *arg), void *arg)
+{
+	struct meter *m = g->meter;
+	struct flush *f = xnew(struct flush);
+	struct store_txn *t = m->txn ? steal(&m->txn) : store_begin(g->store);
+
+	*f = (struct flush){.m = m, .rows = m->rows, .done = done, .arg = arg};
+	m->rows = 0;
+	store_commit(t, flushed, f);
+}
+
+static void tick(void *arg)
+{
+	struct meter *m = arg;
+
+	if (m->txn)
+		meter_flush(m->g, NULL, NULL);
+}
+
+static void gather(struct meter *m, const struct usage *u)
+{
+	if (!m->timer)
+		m->timer = timer_new(m->g->loop, tick, m);
+	if (!m->txn) {
+		m->txn = store_begin(m->g->store);
+		timer_set(m->timer, FLUSH_MS);
+	}
+	store_add_usage(m->txn, u);
+	if (++m->rows >= FLUSH_ROWS)
+		meter_flush(m->g, NULL, NULL);
+}
+
+struct meter *meter_free(struct meter *m)
+{
+	if (!m)
+		return NULL;
+	timer_free(m->timer);
+	if (m->txn)
+		store_txn_drop(m->txn);
+	free(m);
+	return NULL;
+}
+
+/* ---- one run ---- */
+
+static void price(struct invocation *inv)
+{
+	struct usage *u = &inv->usage;
+	const struct function *def = &inv->fn->def;
+
+	u->request_id = str_n(inv->r->id_text, 36);
+	u->function = def->name;
+	u->version = def->version;
+	u->at_ms = clock_wall_ms();
+	u->memory_mb = def->memory_mb;
+	/* AWS bills initialisation with the run since August 2025, rounded up to a millisecond together. */
+	u->billed_ms = price_billed_ms(u->run_us + u->init_us);
+	u->cost_picousd = price_cost(&inv->r->g->prices, u->memory_mb, u->billed_ms, u->device_slice_ms);
+}
+
+static const char *report_status(enum usage_status s)
+{
+	switch (s) {
+	case USAGE_OK:
+	case USAGE_FUNCTION_ERROR:
+		return NULL;
+	case USAGE_TIMEOUT:
+		return "timeout";
+	case USAGE_INIT_ERROR:
+	case USAGE_EXITED:
+	case USAGE_KILLED:
+	case USAGE_OUT_OF_MEMORY:
+		return "error";
+	}
+	return NULL;
+}
+
+static void report(struct invocation *inv)
+{
+	const struct usage *u = &inv->usage;
+	const char *status = report_status(u->status);
+	struct buf b = BUF_NULL;
+	char cost[48];
+
+	price_format_usd(u->cost_picousd, cost, sizeof(cost));
+	buf_printf(&b, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %llu ms\tMemory Size: %u MB\tMax Memory Used: %u MB",
+		   inv->r->id_text, (double)u->run_us / 1000.0, (unsigned long long)u->billed_ms, u->memory_mb,
+		   u->max_memory_mb);
+	if (u->init_us)
+		buf_printf(&b, "\tInit Duration: %.2f ms", (double)u->init_us / 1000.0);
+	if (status)
+		buf_printf(&b, "\tStatus: %s", status);
+	if (status && inv->error_type[0] && u->status != USAGE_TIMEOUT)
+		buf_printf(&b, "\tError Type: %s", inv->error_type);
+	buf_printf(&b, "\tCost: %s USD", cost);
+	invocation_logf(inv, "END RequestId: %s", inv->r->id_text);
+	invocation_log(inv, buf_str(&b));
+	buf_done(&b);
+}
+
+static void fill_reply(struct req *r)
+{
+	struct invocation *inv = r->inv;
+
+	if (inv->want_log_tail) {
+		struct str tail = buf_str(&inv->log_tail);
+		struct buf b = BUF_NULL;
+
+		if (tail.n > LOG_TAIL)
+			tail = str_sub(tail, tail.n - LOG_TAIL, LOG_TAIL);
+		base64_encode(&b, tail.p, tail.n);
+		req_set_header(r, "X-Amz-Log-Result", buf_str(&b));
+		buf_done(&b);
+	}
+	if (inv->error_kind)
+		req_set_header(r, "X-Amz-Function-Error", str_from(inv->error_kind));
+	req_set_header(r, "X-Amz-Executed-Version", inv->fn->def.version);
+	if (inv->trace.n)
+		req_set_header(r, "X-Amzn-Trace-Id", inv->trace);
+	req_reply_bytes(r, 200, "application/json", &inv->result);
+}
+
+enum step_result meter_step(struct req *r)
+{
+	struct meter *m = r->g->meter;
+	struct invocation *inv = r->inv;
+
+	m->requests++;
+	if (r->fail) {
+		m->failed_requests += fail_info(r->fail)->status >= 500;
+		return STEP_MORE;
+	}
+	if (!inv)
+		return STEP_MORE;
+	price(inv);
+	report(inv);
+	gather(m, &inv->usage);
+	m->invocations++;
+	m->errors += inv->usage.status != USAGE_OK;
+	m->run_us += inv->usage.run_us;
+	m->billed_ms += inv->usage.billed_ms;
+	reap_kick(r->g);
+	if (r->ex)
+		fill_reply(r);
+	return STEP_MORE;
+}
+
+/* ---- counters ---- */
+
+void meter_metrics(struct gate *g, struct buf *b)
+{
+	const struct meter *m = g->meter;
+	const struct {
+		const char *name, *type, *help;
+		uint64_t value;
+	} rows[] = {
+		{"wick_requests_total", "counter", "Requests answered.", m->requests},
+		{"wick_requests_failed_total", "counter", "Requests answered with a 5xx status.", m->failed_requests},
+		{"wick_invocations_total", "counter", "Runs of functions.", m->invocations},
+		{"wick_invocation_errors_total", "counter", "Runs that ended in an error.", m->errors},
+		{"wick_run_microseconds_total", "counter", "Time that functions ran.", m->run_us},
+		{"wick_billed_milliseconds_total", "counter", "Time billed.", m->billed_ms},
+		{"wick_usage_rows_lost_total", "counter", "Usage rows that could not be stored.", m->lost_rows},
+		{"wick_workers", "gauge", "Workers of all states.", pool_workers(g)},
+		{"wick_workers_active", "gauge", "Workers that run or start.", pool_active(g)},
+		{"wick_worker_memory_megabytes", "gauge", "Memory promised to workers.", pool_memory_mb(g)},
+		{"wick_node_up", "gauge", "Whether a node is connected.", nodes_any_up(g)},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help, rows[i].name,
+			   rows[i].type, rows[i].name, (unsigned long long)rows[i].value);
+}

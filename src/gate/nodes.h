@@ -1,0 +1,11 @@
+/* The nodes as the gate sees them: one, local, over the unix link (more by later issues). */
+#pragma once
+
+#include "gate/worker.h"
+
+struct nodes *nodes_open(struct gate *g);
+struct nodes *nodes_free(struct nodes *n);
+bool nodes_any_up(const struct gate *g);
+uint64_t nodes_memory_mb(const struct gate *g); /* for workers */
+void nodes_start_worker(struct gate *g, struct worker *w);
+void nodes_stop_worker(struct gate *g, const uint8_t id[static 16], const char *reason, unsigned grace_ms);

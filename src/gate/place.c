@@ -1,0 +1,50 @@
+/* The place step and the policy of worker counts: start for the waiting, counting those already starting; never more
+ * than the account's limit or the memory allows. When memory is short, workers of other functions that are idle the
+ * longest make room. Keeps no state of its own. */
+#include "gate/place.h"
+
+#include "gate/flow.h"
+#include "gate/nodes.h"
+#include "gate/queue.h"
+
+unsigned place_decide(const struct place_view *v)
+{
+	unsigned n;
+
+	if (!v->node_up || v->waiting <= v->starting || v->active >= v->limit)
+		return 0;
+	n = MIN(v->waiting - v->starting, v->limit - v->active);
+	return (unsigned)MIN((uint64_t)n, v->memory_free_mb / MAX(v->memory_mb, (uint64_t)1));
+}
+
+unsigned place_starts(struct fn *fn)
+{
+	struct gate *g = fn->g;
+	uint64_t all_mb = nodes_memory_mb(g), used_mb = pool_memory_mb(g);
+	struct place_view v = {
+		.waiting = (unsigned)fn->queue.n,
+		.starting = (unsigned)(fn->workers[WORKER_WAITING].n + fn->workers[WORKER_INIT].n),
+		.active = pool_active(g),
+		.limit = g->conf.s.concurrency,
+		.memory_mb = fn->def.memory_mb,
+		.node_up = nodes_any_up(g),
+	};
+
+	if (fn->stale || v.waiting <= v.starting)
+		return 0;
+	while (used_mb + v.memory_mb > all_mb && pool_evict_idle(g, fn))
+		used_mb = pool_memory_mb(g);
+	v.memory_free_mb = all_mb > used_mb ? all_mb - used_mb : 0;
+	return place_decide(&v);
+}
+
+enum step_result place_step(struct req *r)
+{
+	struct invocation *inv = r->inv;
+
+	if (!inv || inv->state == INVOCATION_OVER)
+		return STEP_MORE;
+	if (inv->state == INVOCATION_QUEUED)
+		queue_pump(inv->fn);
+	return inv->state == INVOCATION_QUEUED ? STEP_WAIT : STEP_MORE;
+}

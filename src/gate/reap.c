@@ -1,0 +1,95 @@
+/* The reaper. Two timers that run only while there is something to watch: workers (a second's grain) and dead blobs
+ * (removed on the pool, then acknowledged to the store, so that a crash between the two only repeats the removal). */
+#include "gate/reap.h"
+
+#include "base/mem.h"
+#include "gate/worker.h"
+#include "sys/clock.h"
+
+#define TICK_MS	  1000
+#define BATCH_MAX 256
+
+struct reap {
+	struct gate *g;
+	struct timer *timer;
+	bool ticking, removing;
+	struct arena arena; /* of the batch in hand */
+	struct str *blobs;
+	size_t n_blobs;
+};
+
+static void acknowledged(void *arg, int result, unsigned op)
+{
+	struct reap *r = arg;
+
+	r->removing = false;
+	arena_reset(&r->arena);
+	if (result == 0)
+		reap_kick(r->g);
+}
+
+static void removed(void *arg)
+{
+	struct reap *r = arg;
+	struct store_txn *t = store_begin(r->g->store);
+
+	for (size_t i = 0; i < r->n_blobs; i++)
+		store_blob_reaped(t, r->blobs[i]);
+	store_commit(t, acknowledged, r);
+}
+
+static bool remove_dead(struct reap *r)
+{
+	if (r->removing)
+		return true;
+	if (store_dead_blobs(store_reader(r->g->store), &r->arena, BATCH_MAX, &r->blobs, &r->n_blobs) != 0 ||
+	    r->n_blobs == 0) {
+		arena_reset(&r->arena);
+		return false;
+	}
+	r->removing = true;
+	blob_remove(r->g->blobs, r->blobs, r->n_blobs, removed, r);
+	return true;
+}
+
+static void tick(void *arg)
+{
+	struct reap *r = arg;
+	int64_t idle_ms = (int64_t)r->g->conf.s.worker_idle_ms;
+	bool busy = remove_dead(r);
+
+	pool_end_idle_before(r->g, clock_wall_ms() - idle_ms);
+	if (busy || pool_workers(r->g))
+		return;
+	timer_stop(r->timer);
+	r->ticking = false;
+}
+
+void reap_kick(struct gate *g)
+{
+	struct reap *r = g->reap;
+
+	if (!r || r->ticking)
+		return;
+	r->ticking = true;
+	timer_repeat(r->timer, TICK_MS);
+}
+
+struct reap *reap_new(struct gate *g)
+{
+	struct reap *r = xnew(struct reap);
+
+	r->g = g;
+	r->timer = timer_new(g->loop, tick, r);
+	return r;
+}
+
+struct reap *reap_free(struct reap *r)
+{
+	if (!r)
+		return NULL;
+	timer_free(r->timer);
+	arena_done(&r->arena);
+	free(r);
+	return NULL;
+}
