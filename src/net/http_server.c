@@ -1,0 +1,744 @@
+/* HTTP/1.1 server, over libmicrohttpd driven from our loop by its epoll fd.
+ *
+ * libmicrohttpd calls on_request several times an exchange: once when the headers are complete, once for each
+ * piece of the body, and once (or, after a suspension, more often) at the end, where alone a reply may be queued
+ * that leaves the connection open. An exchange that waits for its handler is suspended, and resumed by http_reply
+ * or http_exchange_resume; what was resumed is run by a hook before the loop sleeps.
+ *
+ * A reply given before the body was read: a client that asked by Expect gets it at once; a short rest is read and
+ * dropped, so that the connection lives on; for a long rest the reply is written past libmicrohttpd (it can queue
+ * none there) and the connection lingers until the client has seen it.
+ *
+ * The server owns exchanges, an exchange its arena and reply. All may be lost at any time by the client's doing;
+ * on_completed is the one end of every exchange. */
+#include "net/http_server.h"
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A body whose rest is longer than this is not read for the sake of an early reply. */
+#define DRAIN_MAX ((uint64_t)4 << 20)
+/* How much is read after a reply was written past libmicrohttpd, before the client's patience is not ours. */
+#define LINGER_MAX ((uint64_t)64 << 20)
+/* Room beside the headers: pieces of uploads come in about half of it. It is cleared after every request. */
+#define BUFFER_BYTES  ((size_t)48 << 10)
+#define PULL_BLOCK    ((size_t)64 << 10)
+#define ROUNDS_MAX    8
+#define SPARES_MAX    64
+#define HEADERS_FIRST 24
+
+struct http_exchange {
+	struct list_link on_server;
+	struct http_server *server;
+	struct MHD_Connection *conn;
+	struct arena arena;
+	void *x;
+	struct str method, target, peer;
+	struct http_header *headers;
+	size_t n_headers, cap_headers, header_bytes;
+	int64_t content_length;
+	uint64_t received;
+
+	bool begun, has_body, expects, ended;
+	bool in_call, suspended, resume_asked;
+
+	struct MHD_Response *reply;
+	unsigned status;
+	bool queued, bytes_only, head;
+	struct str bytes; /* of a BYTES reply; the response owns them */
+	struct http_body pull;
+	bool pulling;
+
+	struct buf raw; /* reply written past libmicrohttpd, what is left of it */
+	bool lingers, raw_sent;
+	uint64_t lingered;
+};
+
+DEFINE_LIST(exchange_list, struct http_exchange, on_server)
+
+struct http_server {
+	struct loop *loop;
+	struct MHD_Daemon *daemon;
+	struct http_handler handler;
+	void *arg;
+	size_t max_header_bytes;
+	struct watch *watch;
+	struct timer *timer;
+	struct loop_hook *hook;
+	bool timer_armed;
+	bool running; /* in MHD_run: callbacks of the handler are on the stack */
+	bool dirty;   /* something was resumed */
+	bool busy;    /* the handler was called since the hook looked */
+	bool stopping;
+	int quiesced_fd;
+	void (*drained)(void *arg); /* set: draining */
+	void *drained_arg;
+	struct exchange_list live, spare;
+};
+
+/* ---- exchange ---- */
+
+static struct http_exchange *exchange_new(struct http_server *s, struct MHD_Connection *conn)
+{
+	struct http_exchange *ex = exchange_list_pop(&s->spare);
+	struct arena arena = ARENA_NULL;
+
+	if (ex)
+		arena = ex->arena;
+	else
+		ex = xnew(struct http_exchange);
+	*ex = (struct http_exchange){.server = s, .conn = conn, .arena = arena};
+	exchange_list_push(&s->live, ex);
+	return ex;
+}
+
+static void pull_done(struct http_exchange *ex)
+{
+	if (!ex->pulling)
+		return;
+	ex->pulling = false;
+	if (ex->pull.pull_free)
+		ex->pull.pull_free(ex->pull.pull_arg);
+}
+
+static void exchange_free(struct http_exchange *ex)
+{
+	struct http_server *s = ex->server;
+
+	pull_done(ex);
+	if (ex->reply)
+		MHD_destroy_response(ex->reply);
+	buf_done(&ex->raw);
+	exchange_list_remove(&s->live, ex);
+	if (s->spare.n >= SPARES_MAX) {
+		arena_done(&ex->arena);
+		free(ex);
+		return;
+	}
+	arena_reset(&ex->arena);
+	exchange_list_push(&s->spare, ex);
+}
+
+static void exchange_suspend(struct http_exchange *ex)
+{
+	if (ex->server->stopping)
+		return;
+	ex->suspended = true;
+	MHD_suspend_connection(ex->conn);
+}
+
+static void exchange_wake(struct http_exchange *ex)
+{
+	if (ex->in_call || !ex->suspended) {
+		ex->resume_asked = true;
+		return;
+	}
+	ex->suspended = false;
+	MHD_resume_connection(ex->conn);
+	ex->server->dirty = true;
+}
+
+/* ---- reading the head ---- */
+
+static bool is_token(struct str s)
+{
+	static const char others[] = "!#$%&'*+-.^_`|~";
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+			continue;
+		if (c == '\0' || !strchr(others, c))
+			return false;
+	}
+	return s.n > 0;
+}
+
+static bool is_text(struct str s, unsigned char least)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if ((c < least && c != '\t') || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_n, const char *value,
+				 size_t value_n)
+{
+	struct http_exchange *ex = cls;
+	struct http_header *h;
+
+	if (ex->n_headers == ex->cap_headers) {
+		size_t cap = ex->cap_headers ? ex->cap_headers * 2 : HEADERS_FIRST;
+		struct http_header *more = arena_new_n(&ex->arena, struct http_header, cap);
+
+		if (ex->n_headers)
+			memcpy(more, ex->headers, ex->n_headers * sizeof(*more));
+		ex->headers = more;
+		ex->cap_headers = cap;
+	}
+	h = &ex->headers[ex->n_headers++];
+	h->name = str_n(key, key_n);
+	h->value = str_n(value ? value : "", value_n);
+	ex->header_bytes += key_n + value_n + 4;
+	return MHD_YES;
+}
+
+/* What libmicrohttpd lets through but two parsers could read differently. Returns the status to refuse with, or
+ * 0. */
+static unsigned check_head(struct http_exchange *ex, const char *version)
+{
+	unsigned lengths = 0, codings = 0;
+
+	ex->header_bytes = ex->target.n + ex->method.n;
+	MHD_get_connection_values_n(ex->conn, MHD_HEADER_KIND, on_header, ex);
+	if (ex->header_bytes > ex->server->max_header_bytes)
+		return MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+	if (!is_token(ex->method) || ex->target.n == 0 || !is_text(ex->target, 0x21))
+		return MHD_HTTP_BAD_REQUEST;
+	for (size_t i = 0; i < ex->n_headers; i++) {
+		const struct http_header *h = &ex->headers[i];
+		uint64_t n;
+
+		if (!is_token(h->name) || !is_text(h->value, 0x20))
+			return MHD_HTTP_BAD_REQUEST;
+		if (str_ieq(h->name, STR("content-length"))) {
+			if (++lengths > 1 || !str_to_u64(h->value, &n))
+				return MHD_HTTP_BAD_REQUEST;
+			if (n > INT64_MAX)
+				return MHD_HTTP_CONTENT_TOO_LARGE;
+			ex->content_length = (int64_t)n;
+		} else if (str_ieq(h->name, STR("transfer-encoding"))) {
+			if (++codings > 1)
+				return MHD_HTTP_BAD_REQUEST;
+			if (!str_ieq(h->value, STR("chunked")))
+				return MHD_HTTP_NOT_IMPLEMENTED;
+			ex->content_length = -1;
+		} else if (str_ieq(h->name, STR("expect"))) {
+			ex->expects = str_ieq(h->value, STR("100-continue"));
+		}
+	}
+	if (codings && (lengths || strcmp(version, MHD_HTTP_VERSION_1_1) != 0))
+		return MHD_HTTP_BAD_REQUEST;
+	ex->has_body = ex->content_length != 0;
+	return 0;
+}
+
+/* ---- replying ---- */
+
+static enum MHD_Result queue_reply(struct http_exchange *ex)
+{
+	ex->queued = true;
+	if (ex->server->drained)
+		MHD_add_response_header(ex->reply, "Connection", "close");
+	return MHD_queue_response(ex->conn, ex->status, ex->reply);
+}
+
+static enum MHD_Result refuse(struct http_exchange *ex, unsigned status)
+{
+	ex->status = status;
+	ex->reply = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	if (!ex->reply)
+		return MHD_NO;
+	return queue_reply(ex);
+}
+
+static enum MHD_Result raw_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct buf *b = cls;
+
+	if (!str_ieq(str_from(key), STR("connection")))
+		buf_printf(b, "%s: %s\r\n", key, value);
+	return MHD_YES;
+}
+
+static void raw_compose(struct http_exchange *ex)
+{
+	struct buf *b = &ex->raw;
+	time_t now = time(NULL);
+	char date[64];
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	buf_printf(b, "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n", ex->status,
+		   MHD_get_reason_phrase_for(ex->status), date);
+	MHD_get_response_headers(ex->reply, raw_header, b);
+	if (ex->status >= 200 && ex->status != MHD_HTTP_NO_CONTENT && ex->status != MHD_HTTP_NOT_MODIFIED) {
+		buf_printf(b, "Content-Length: %zu\r\n\r\n", ex->bytes.n);
+		if (!ex->head)
+			buf_add_str(b, ex->bytes);
+	} else {
+		buf_adds(b, "\r\n");
+	}
+}
+
+/* Sends what the socket takes; false when the connection is of no more use. */
+static bool raw_send(struct http_exchange *ex)
+{
+	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(ex->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	ssize_t w;
+
+	if (!ci)
+		return false;
+	if (ex->raw_sent)
+		return true;
+	w = send(ci->connect_fd, ex->raw.p, ex->raw.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (w < 0)
+		return errno == EAGAIN || errno == EINTR;
+	buf_consume(&ex->raw, (size_t)w);
+	if (ex->raw.n == 0) {
+		ex->raw_sent = true;
+		shutdown(ci->connect_fd, SHUT_WR);
+	}
+	return true;
+}
+
+/* A piece of the body after the reply was given. */
+static enum MHD_Result drop_piece(struct http_exchange *ex, size_t *n)
+{
+	size_t got = *n;
+
+	*n = 0;
+	ex->received += got;
+	if (!ex->lingers) {
+		bool known = ex->content_length >= 0;
+		uint64_t left = known ? (uint64_t)ex->content_length - ex->received : 0;
+
+		ex->lingered += got;
+		if (!ex->bytes_only || (left <= DRAIN_MAX && ex->lingered <= DRAIN_MAX))
+			return MHD_YES;
+		ex->lingers = true;
+		ex->lingered = 0;
+		raw_compose(ex);
+	}
+	ex->lingered += got;
+	if (!raw_send(ex) || ex->lingered > LINGER_MAX)
+		return MHD_NO;
+	return MHD_YES;
+}
+
+static ssize_t on_pull(void *cls, uint64_t pos, char *p, size_t cap)
+{
+	struct http_exchange *ex = cls;
+	ssize_t r;
+
+	ex->server->busy = true;
+	do {
+		ex->resume_asked = false;
+		ex->in_call = true;
+		r = ex->pull.pull(ex->pull.pull_arg, (uint8_t *)p, cap);
+		ex->in_call = false;
+	} while (r == 0 && ex->resume_asked);
+	if (r > 0)
+		return r;
+	if (r == 0) {
+		exchange_suspend(ex);
+		return 0;
+	}
+	return r == HTTP_PULL_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static ssize_t no_pull(void *arg, uint8_t *p, size_t cap)
+{
+	return HTTP_PULL_ERROR;
+}
+
+static struct MHD_Response *make_response(struct http_exchange *ex, struct http_body *body)
+{
+	struct MHD_Response *r = NULL;
+
+	if (!body || (body->kind == HTTP_BODY_BYTES && body->bytes.n == 0)) {
+		if (body)
+			buf_done(&body->bytes);
+		ex->bytes_only = true;
+		return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	}
+	switch (body->kind) {
+	case HTTP_BODY_BYTES:
+		ex->bytes_only = true;
+		ex->bytes = buf_str(&body->bytes);
+		r = MHD_create_response_from_buffer(ex->bytes.n, body->bytes.p, MHD_RESPMEM_MUST_FREE);
+		if (!r)
+			buf_done(&body->bytes);
+		body->bytes = BUF_NULL;
+		break;
+	case HTTP_BODY_FD:
+		r = MHD_create_response_from_fd_at_offset64(body->length, body->fd, body->offset);
+		if (!r)
+			close(body->fd);
+		body->fd = -1;
+		break;
+	case HTTP_BODY_PULL:
+		ex->pull = *body;
+		ex->pulling = true;
+		if (!ex->pull.pull)
+			ex->pull.pull = no_pull;
+		r = MHD_create_response_from_callback(body->length == HTTP_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN
+											  : body->length,
+						      PULL_BLOCK, on_pull, ex, NULL);
+		break;
+	}
+	return r;
+}
+
+static void add_header(struct http_exchange *ex, const struct http_header *h)
+{
+	char name[256], small[1024];
+	_cleanup_(freep) char *large = NULL;
+	char *value = small;
+
+	if (h->name.n == 0 || h->name.n >= sizeof(name) || str_ieq(h->name, STR("content-length")))
+		return;
+	memcpy(name, h->name.p, h->name.n);
+	name[h->name.n] = '\0';
+	if (h->value.n >= sizeof(small))
+		value = large = xmalloc(h->value.n + 1);
+	if (h->value.n)
+		memcpy(value, h->value.p, h->value.n);
+	value[h->value.n] = '\0';
+	MHD_add_response_header(ex->reply, name, value);
+}
+
+void http_reply(struct http_exchange *ex, unsigned status, const struct http_header *h, size_t n,
+		struct http_body *body)
+{
+	if (ex->reply) /* a handler that replies twice is broken */
+		abort();
+	ex->status = status;
+	ex->head = str_eq(ex->method, STR("HEAD"));
+	ex->reply = make_response(ex, body);
+	if (!ex->reply) { /* an offset or length that cannot be */
+		pull_done(ex);
+		ex->bytes_only = true;
+		ex->bytes = STR_NULL;
+		ex->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+		ex->reply = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+		if (!ex->reply)
+			abort();
+		n = 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		add_header(ex, &h[i]);
+	exchange_wake(ex);
+}
+
+void http_exchange_resume(struct http_exchange *ex)
+{
+	exchange_wake(ex);
+}
+
+/* ---- callbacks of libmicrohttpd ---- */
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
+{
+	struct http_exchange *ex = exchange_new(cls, conn);
+
+	ex->target = arena_str(&ex->arena, str_from(uri));
+	return ex;
+}
+
+static enum MHD_Result on_head(struct http_exchange *ex, const char *method, const char *version)
+{
+	unsigned status;
+
+	ex->method = str_from(method);
+	status = check_head(ex, version);
+	if (status)
+		return refuse(ex, status);
+	ex->server->busy = true;
+	ex->in_call = true;
+	ex->x = ex->server->handler.begin(ex->server->arg, ex);
+	ex->in_call = false;
+	/* Queued here, a reply closes the connection: only right for a client that has not sent its body yet. */
+	if (ex->reply && ex->has_body && ex->expects)
+		return queue_reply(ex);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_body(struct http_exchange *ex, const char *p, size_t *n)
+{
+	size_t taken, total = 0;
+
+	if (ex->reply)
+		return drop_piece(ex, n);
+	ex->server->busy = true;
+	do {
+		ex->resume_asked = false;
+		ex->in_call = true;
+		taken = ex->server->handler.body(ex->x, (const uint8_t *)p + total, *n - total);
+		ex->in_call = false;
+		total += MIN(taken, *n - total);
+	} while (total < *n && ex->resume_asked && !ex->reply);
+	ex->received += total;
+	*n -= total;
+	if (ex->reply)
+		return *n ? drop_piece(ex, n) : MHD_YES;
+	if (*n)
+		exchange_suspend(ex);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_end(struct http_exchange *ex)
+{
+	if (ex->lingers)
+		return MHD_NO;
+	if (!ex->ended) {
+		ex->ended = true;
+		ex->server->busy = true;
+		ex->in_call = true;
+		if (!ex->reply)
+			ex->server->handler.body_end(ex->x);
+		ex->in_call = false;
+	}
+	if (ex->reply)
+		return queue_reply(ex);
+	exchange_suspend(ex);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+				  const char *version, const char *data, size_t *n, void **con_cls)
+{
+	struct http_exchange *ex = *con_cls;
+
+	if (!ex)
+		return MHD_NO;
+	ex->resume_asked = false;
+	if (!ex->begun) {
+		ex->begun = true;
+		return on_head(ex, method, version);
+	}
+	if (*n)
+		return on_body(ex, data, n);
+	return on_end(ex);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)
+{
+	struct http_exchange *ex = *con_cls;
+
+	if (!ex)
+		return;
+	*con_cls = NULL;
+	ex->in_call = true; /* nothing asked for now can be done */
+	pull_done(ex);
+	if (ex->x) {
+		ex->server->busy = true;
+		ex->server->handler.finished(ex->x, (ex->queued && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) ||
+							    ex->raw_sent);
+	}
+	exchange_free(ex);
+}
+
+/* The target is handed on raw and libmicrohttpd's own copy is not looked at. */
+static size_t no_unescape(void *cls, struct MHD_Connection *conn, char *s)
+{
+	return strlen(s);
+}
+
+/* ---- driving ---- */
+
+static void report_drained(struct http_server *s)
+{
+	if (s->running || s->quiesced_fd < 0 || s->live.n > 0)
+		return;
+	close(s->quiesced_fd);
+	s->quiesced_fd = -1;
+	s->drained(s->drained_arg);
+}
+
+static void pump(struct http_server *s)
+{
+	unsigned long long ms = 0;
+	unsigned rounds = 0;
+	bool more;
+
+	if (s->running)
+		return;
+	s->running = true;
+	do {
+		s->dirty = false;
+		MHD_run(s->daemon);
+		more = MHD_get_timeout(s->daemon, &ms) == MHD_YES;
+	} while ((s->dirty || (more && ms == 0)) && ++rounds < ROUNDS_MAX);
+	s->running = false;
+	/* A timer that stands may be early, never late: activity only puts deadlines off. */
+	if (more && (ms == 0 || !s->timer_armed)) {
+		timer_set(s->timer, ms);
+		s->timer_armed = true;
+	}
+}
+
+static void on_ready(void *arg, int events)
+{
+	pump(arg);
+}
+
+static void on_timer(void *arg)
+{
+	struct http_server *s = arg;
+
+	s->timer_armed = false;
+	pump(s);
+}
+
+static void on_hook(void *arg)
+{
+	struct http_server *s = arg;
+
+	if (s->dirty) {
+		s->busy = false;
+		pump(s);
+		/* The handler ran after the events of this turn: what it gathered elsewhere must go out too. */
+		if (s->busy)
+			loop_again(s->loop);
+	}
+	if (s->drained)
+		report_drained(s);
+}
+
+struct http_server *http_server_new(struct loop *l, const struct http_server_conf *conf, const struct http_handler *h,
+				    void *arg, struct err *err)
+{
+	struct http_server *s = xnew(struct http_server);
+	const union MHD_DaemonInfo *info;
+	const struct MHD_OptionItem more[] = {{MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL},
+					      {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+					      {MHD_OPTION_LISTEN_SOCKET, conf->listen_fd, NULL},
+					      {MHD_OPTION_END, 0, NULL}};
+
+	*s = (struct http_server){
+		.loop = l, .handler = *h, .arg = arg, .max_header_bytes = conf->max_header_bytes, .quiesced_fd = -1};
+	/* sendfile cannot be told to raise no SIGPIPE. */
+	signal(SIGPIPE, SIG_IGN);
+	s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
+				     MHD_OPTION_ARRAY, more, MHD_OPTION_CONNECTION_LIMIT, conf->max_connections,
+				     MHD_OPTION_CONNECTION_TIMEOUT, conf->idle_timeout_s,
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, conf->max_header_bytes + BUFFER_BYTES,
+				     MHD_OPTION_CONNECTION_MEMORY_INCREMENT, BUFFER_BYTES, MHD_OPTION_URI_LOG_CALLBACK,
+				     on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL,
+				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
+	if (!s->daemon) {
+		err_set(err, 0, "cannot start the HTTP server on the socket");
+		close(conf->listen_fd);
+		free(s);
+		return NULL;
+	}
+	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	s->timer = timer_new(l, on_timer, s);
+	s->hook = loop_hook_new(l, on_hook, s);
+	s->watch = watch_new(l, info->epoll_fd, WATCH_READ, on_ready, s);
+	pump(s); /* puts the listening socket into the epoll set */
+	return s;
+}
+
+void http_server_drain(struct http_server *s, void (*drained)(void *arg), void *arg)
+{
+	if (s->drained)
+		return;
+	s->drained = drained;
+	s->drained_arg = arg;
+	s->quiesced_fd = MHD_quiesce_daemon(s->daemon);
+	/* One turn more, so that drained is called by the hook and not from in here. */
+	timer_set(s->timer, 0);
+	s->timer_armed = true;
+}
+
+struct http_server *http_server_free(struct http_server *s)
+{
+	struct http_exchange *ex;
+
+	if (!s)
+		return NULL;
+	s->stopping = true;
+	s->watch = watch_free(s->watch);
+	s->timer = timer_free(s->timer);
+	s->hook = loop_hook_free(s->hook);
+	/* libmicrohttpd does not stop with a suspended connection. */
+	for (ex = exchange_list_first(&s->live); ex; ex = exchange_list_next(ex)) {
+		if (ex->suspended)
+			MHD_resume_connection(ex->conn);
+		ex->suspended = false;
+		ex->in_call = true;
+	}
+	s->running = true;
+	MHD_stop_daemon(s->daemon);
+	if (s->quiesced_fd >= 0)
+		close(s->quiesced_fd);
+	while ((ex = exchange_list_pop(&s->spare))) {
+		arena_done(&ex->arena);
+		free(ex);
+	}
+	free(s);
+	return NULL;
+}
+
+unsigned http_server_connections(const struct http_server *s)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
+
+/* ---- the request as the handler sees it ---- */
+
+struct str http_method(const struct http_exchange *ex)
+{
+	return ex->method;
+}
+
+struct str http_target(const struct http_exchange *ex)
+{
+	return ex->target;
+}
+
+struct str http_get_header(const struct http_exchange *ex, struct str name)
+{
+	for (size_t i = 0; i < ex->n_headers; i++)
+		if (ex->headers[i].name.n == name.n && str_ieq(ex->headers[i].name, name))
+			return ex->headers[i].value;
+	return STR_NULL;
+}
+
+const struct http_header *http_headers(const struct http_exchange *ex, size_t *n)
+{
+	*n = ex->n_headers;
+	return ex->headers;
+}
+
+struct str http_peer(const struct http_exchange *ex)
+{
+	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(ex->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	struct http_exchange *own = (struct http_exchange *)ex;
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (ex->peer.p)
+		return ex->peer;
+	if (ci && ci->client_addr->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((struct sockaddr_in *)ci->client_addr)->sin_addr, text, sizeof(text));
+	else if (ci && ci->client_addr->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)ci->client_addr)->sin6_addr, text, sizeof(text));
+	own->peer = arena_str(&own->arena, str_from(text));
+	return ex->peer;
+}
+
+int64_t http_content_length(const struct http_exchange *ex)
+{
+	return ex->content_length;
+}
