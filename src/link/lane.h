@@ -9,6 +9,9 @@
 
 struct lane;
 
+/* The longest body of a frame from a worker: Lambda's 6 MiB and room for what an error says around it. */
+#define LANE_BODY_MAX (8u << 20)
+
 enum lane_end {
 	LANE_CLOSED /* by the worker */,
 	LANE_UNREAD /* it never read the last INVOKE */,

@@ -25,3 +25,8 @@
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };
 #undef LINK_ENUM
+
+/* How many fds travel with a message: in its meta, added and taken off by link/peer.c. */
+#define LINK_KEY_FDS 64
+
+const char *link_message_name(unsigned type); /* "START"; "unknown" for others. For logs */

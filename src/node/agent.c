@@ -1,0 +1,261 @@
+/* Listens for the gate on a unix socket and turns its messages into calls of the pool, and the pool's events into
+ * messages. There is one gate: a new connection takes the place of the one before, and with a connection go its
+ * workers, whose lanes were held by the gate that is gone.
+ *
+ * The agent owns the socket, the peer and the pool. A message it cannot understand is logged and skipped. */
+#include "node/agent.h"
+
+#include "base/mem.h"
+#include "link/peer.h"
+#include "node/pool.h"
+#include "sys/fdpass.h"
+#include "sys/file.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STATUS_MS 10000
+#define LEAVE_MS  5000 /* killed workers that the kernel does not let go are not waited for longer */
+
+struct agent {
+	struct loop *loop;
+	const struct node_conf *conf;
+	int sock;
+	struct watch *watch;
+	struct peer *peer;
+	struct pool *pool;
+	struct timer *status, *leave;
+	struct signal_watch *term, *intr;
+	bool leaving;
+};
+
+static const uint8_t no_id[16];
+
+static void agent_say(struct agent *a, enum link_message type, const uint8_t *id, json_t *body /* taken */,
+		      const int *fds, size_t n_fds)
+{
+	_cleanup_json_ json_t *j = body;
+
+	if (!j || !peer_is_up(a->peer))
+		return;
+	if (!peer_send(a->peer, type, id, j, fds, n_fds))
+		log_warn("message %s to the gate could not be sent", link_message_name(type));
+}
+
+static void agent_status(void *arg)
+{
+	struct agent *a = arg;
+	uint64_t used = pool_memory_mb(a->pool), all = a->conf->memory_mb;
+
+	agent_say(a, LINK_STATUS, no_id,
+		  json_pack("{s:I, s:I}", "memory_free_mb", (json_int_t)(all > used ? all - used : 0), "workers",
+			    (json_int_t)pool_count(a->pool)),
+		  NULL, 0);
+	timer_set(a->status, STATUS_MS);
+}
+
+/* --- From the pool ------------------------------------------------------------------------------------------- */
+
+static void on_started(void *arg, const uint8_t id[static 16], int pid, uint64_t prepare_us, int lane, int log_pipe)
+{
+	struct agent *a = arg;
+	const int fds[] = {lane, log_pipe};
+
+	agent_say(a, LINK_STARTED, id, json_pack("{s:i, s:I}", "pid", pid, "prepare_us", (json_int_t)prepare_us), fds,
+		  ARRAY_SIZE(fds));
+	agent_status(a);
+}
+
+static void on_failed(void *arg, const uint8_t id[static 16], const char *type, const char *error)
+{
+	struct agent *a = arg;
+	json_t *body = json_pack("{s:s}", "type", type);
+
+	json_set_str(body, "error", str_from(error));
+	log_warn("a worker could not be started: %s: %s", type, error);
+	agent_say(a, LINK_FAILED, id, body, NULL, 0);
+	agent_status(a);
+}
+
+static void on_exited(void *arg, const uint8_t id[static 16], const struct child_exit *ex, bool oom)
+{
+	struct agent *a = arg;
+	json_t *body =
+		json_pack("{s:I, s:I}", "cpu_us", (json_int_t)ex->cpu_us, "max_rss_kib", (json_int_t)ex->max_rss_kib);
+
+	if (WIFSIGNALED(ex->status))
+		json_object_set_new(body, "signal", json_integer(WTERMSIG(ex->status)));
+	else
+		json_object_set_new(body, "exit", json_integer(WEXITSTATUS(ex->status)));
+	if (oom)
+		json_object_set_new(body, "oom", json_true());
+	agent_say(a, LINK_EXITED, id, body, NULL, 0);
+	agent_status(a);
+}
+
+static void on_empty(void *arg)
+{
+	struct agent *a = arg;
+
+	if (a->leaving)
+		loop_stop(a->loop);
+}
+
+static const struct pool_handler pool_handler = {
+	.started = on_started,
+	.failed = on_failed,
+	.exited = on_exited,
+	.empty = on_empty,
+};
+
+/* --- From the gate ------------------------------------------------------------------------------------------- */
+
+static void on_up(void *arg, struct peer *p)
+{
+	struct agent *a = arg;
+
+	agent_say(a, LINK_HELLO, no_id,
+		  json_pack("{s:i, s:s, s:s, s:I, s:i}", "protocol", LINK_PROTOCOL, "version", WICK_VERSION, "name",
+			    a->conf->name, "memory_mb", (json_int_t)a->conf->memory_mb, "cpus", (int)a->conf->cpus),
+		  NULL, 0);
+	agent_status(a);
+}
+
+static void on_message(void *arg, struct peer *p, enum link_message type, const uint8_t id[static 16],
+		       const json_t *body, int *fds, size_t n_fds)
+{
+	struct agent *a = arg;
+	int64_t protocol;
+	size_t used = 0;
+
+	switch (type) {
+	case LINK_HELLO:
+		protocol = json_get_int(body, "protocol", 0);
+		if (protocol != LINK_PROTOCOL)
+			log_warn("the gate speaks protocol %lld of the link, this node %d", (long long)protocol,
+				 LINK_PROTOCOL);
+		break;
+	case LINK_START:
+		pool_start(a->pool, id, body, n_fds ? fds[used++] : -1);
+		break;
+	case LINK_STOP:
+		pool_stop(a->pool, id, (uint64_t)MAX(json_get_int(body, "grace_ms", 0), (int64_t)0));
+		break;
+	case LINK_FORGET:
+		pool_forget_code(a->pool, json_get_str(body, "code_sha256", STR_NULL));
+		break;
+	case LINK_STARTED:
+	case LINK_FAILED:
+	case LINK_EXITED:
+	case LINK_STATUS:
+	default:
+		log_warn("the gate sent %s (%u), which is nothing for a node", link_message_name(type), (unsigned)type);
+	}
+	for (; used < n_fds; used++)
+		close(fds[used]);
+}
+
+static void on_down(void *arg, struct peer *p, const char *reason)
+{
+	struct agent *a = arg;
+
+	log_info("the gate is gone (%s)", reason);
+	a->peer = NULL; /* an accepted peer frees itself */
+	timer_stop(a->status);
+	pool_abandon(a->pool);
+}
+
+static const struct peer_handler peer_handler = {
+	.up = on_up,
+	.message = on_message,
+	.down = on_down,
+};
+
+static void on_connection(void *arg, int events)
+{
+	struct agent *a = arg;
+	int fd = accept4(a->sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (a->leaving) {
+		close(fd);
+		return;
+	}
+	if (a->peer) {
+		log_warn("a new gate takes the place of the one before");
+		a->peer = peer_free(a->peer);
+		pool_abandon(a->pool);
+	}
+	a->peer = peer_accept(a->loop, fd, &peer_handler, a);
+}
+
+/* --- Beginning and end ------------------------------------------------------------------------------------------ */
+
+static void on_leave_timeout(void *arg)
+{
+	struct agent *a = arg;
+
+	/* Their handles are still open, so there is no orderly way out; the next start cleans up. */
+	log_error("%zu workers do not end; leaving all the same", pool_count(a->pool));
+	unlink(a->conf->socket);
+	_exit(1);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct agent *a = arg;
+
+	if (a->leaving)
+		return;
+	a->leaving = true;
+	a->watch = watch_free(a->watch);
+	a->peer = peer_free(a->peer);
+	timer_stop(a->status);
+	timer_set(a->leave, LEAVE_MS);
+	pool_abandon(a->pool);
+}
+
+struct agent *agent_new(struct loop *l, const struct node_conf *conf, struct err *err)
+{
+	struct agent *a = xnew(struct agent);
+
+	*a = (struct agent){.loop = l, .conf = conf, .sock = -1};
+	a->status = timer_new(l, agent_status, a);
+	a->leave = timer_new(l, on_leave_timeout, a);
+	a->term = signal_watch_new(l, SIGTERM, on_signal, a);
+	a->intr = signal_watch_new(l, SIGINT, on_signal, a);
+	/* First the socket: it tells a second node on the same folder that it is one, before anything is cleaned up. */
+	a->sock = unix_listen(conf->socket, err);
+	if (a->sock < 0)
+		return agent_free(a);
+	a->pool = pool_new(l, conf, &pool_handler, a, err);
+	if (!a->pool)
+		return agent_free(a);
+	a->watch = watch_new(l, a->sock, WATCH_READ, on_connection, a);
+	return a;
+}
+
+struct agent *agent_free(struct agent *a)
+{
+	if (!a)
+		return NULL;
+	a->peer = peer_free(a->peer);
+	a->watch = watch_free(a->watch);
+	if (a->sock >= 0) {
+		close(a->sock);
+		unlink(a->conf->socket);
+	}
+	a->pool = pool_free(a->pool);
+	a->status = timer_free(a->status);
+	a->leave = timer_free(a->leave);
+	a->term = signal_watch_free(a->term);
+	a->intr = signal_watch_free(a->intr);
+	free(a);
+	return NULL;
+}

@@ -1,0 +1,20 @@
+/* The node's settings, as the supervisor hands them on. */
+#pragma once
+
+#include "base/err.h"
+#include "sys/log.h"
+
+struct node_conf {
+	char *data;              /* folder of everything durable; the node writes below data/node only */
+	char *socket;            /* where the gate finds the node */
+	char *libexec;           /* folders with the runtimes' programs, ':' between them; the first that has one */
+	char *name;              /* of this machine */
+	uint64_t memory_mb;      /* for all workers together */
+	uint64_t code_cache_max; /* bytes of unpacked packages */
+	uint32_t cpus;
+	enum log_level log_level;
+};
+
+/* Flags, then environment, then what the machine says. -1: err. help: it was asked for and printed. */
+int conf_read(struct node_conf *ret, int argc, char **argv, bool *help, struct err *err);
+void conf_done(struct node_conf *c);

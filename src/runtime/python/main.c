@@ -1,0 +1,135 @@
+/* wick-python: the runtime of Python functions. A CPython inside one program, so that the lane is spoken from C and
+ * the interpreter is always Debian's, whatever python3 is first on PATH.
+ *
+ * Started by wick-node with the lane on fd 3 and the function's own environment, complete: PYTHON* variables in it
+ * were set by the function's owner and mean what they mean on AWS, but where the standard library lies is fixed.
+ * Its errors before the interpreter runs go to standard error, which is the function's log. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "base/util.h"
+#include "bootstrap_code.h"
+#include "runtime/python/lane_module.h"
+
+#include <marshal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#define LANE_FD      3
+#define PYTHON_HOME  L"/usr"
+#define PYTHON_EXE   L"/usr/bin/python3.11"
+#define PROGRAM_NAME "wick-python"
+
+static PyStatus configure(PyConfig *c)
+{
+	wchar_t *argv[] = {(wchar_t[]){L"bootstrap.py"}};
+	const struct {
+		wchar_t **field;
+		const wchar_t *value;
+	} texts[] = {
+		{&c->program_name, PYTHON_EXE},
+		{&c->executable, PYTHON_EXE},
+		{&c->base_executable, PYTHON_EXE},
+		{&c->home, PYTHON_HOME},
+		{&c->platlibdir, L"lib"},
+		{&c->stdio_encoding, L"utf-8"},
+		{&c->stdio_errors, L"backslashreplace"},
+	};
+	PyStatus s;
+
+	PyConfig_InitPythonConfig(c);
+	c->parse_argv = 0;
+	c->safe_path = 1;
+	c->user_site_directory = 0;
+	c->write_bytecode = 0;
+	c->pathconfig_warnings = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		s = PyConfig_SetString(c, texts[i].field, texts[i].value);
+		if (PyStatus_Exception(s))
+			return s;
+	}
+	return PyConfig_SetArgv(c, ARRAY_SIZE(argv), argv);
+}
+
+static PyStatus start_python(void)
+{
+	PyPreConfig pre;
+	PyConfig config;
+	PyStatus s;
+
+	PyPreConfig_InitPythonConfig(&pre);
+	pre.parse_argv = 0;
+	pre.utf8_mode = 1;
+	s = Py_PreInitialize(&pre);
+	if (PyStatus_Exception(s))
+		return s;
+	s = configure(&config);
+	if (!PyStatus_Exception(s))
+		s = Py_InitializeFromConfig(&config);
+	PyConfig_Clear(&config);
+	return s;
+}
+
+/* Output of C code reaches the log a line at a time as well, so that a crash loses none. */
+static void line_buffer(const char *stream)
+{
+	PyObject *f = PySys_GetObject(stream);
+	PyObject *no_args = PyTuple_New(0), *kwargs = Py_BuildValue("{s:O}", "line_buffering", Py_True);
+	PyObject *method = f ? PyObject_GetAttrString(f, "reconfigure") : NULL;
+	PyObject *r = method ? PyObject_Call(method, no_args, kwargs) : NULL;
+
+	Py_XDECREF(r);
+	Py_XDECREF(method);
+	Py_XDECREF(kwargs);
+	Py_XDECREF(no_args);
+	PyErr_Clear();
+}
+
+/* Does not return where the handler left by sys.exit: PyErr_Print ends the process with its status. */
+static int run_bootstrap(void)
+{
+	PyObject *code, *mod, *r;
+
+	if (PyImport_GetMagicNumber() != bootstrap_magic) {
+		fprintf(stderr, PROGRAM_NAME ": built for another Python than %s\n", Py_GetVersion());
+		return 1;
+	}
+	code = PyMarshal_ReadObjectFromString((const char *)bootstrap_code, sizeof(bootstrap_code));
+	mod = code ? PyImport_ExecCodeModuleEx("_wick_bootstrap", code, "<wick>/bootstrap.py") : NULL;
+	r = mod;
+	Py_XDECREF(code);
+	if (!r)
+		PyErr_Print();
+	Py_XDECREF(mod);
+	return 1;
+}
+
+int main(void)
+{
+	PyStatus s;
+	int r;
+
+	if (getenv("WICK_RUNTIME_CHECK")) {
+		printf("%s\n", Py_GetVersion());
+		return 0;
+	}
+	r = lane_module_setup(LANE_FD);
+	if (r < 0) {
+		fprintf(stderr, PROGRAM_NAME ": no lane on fd %d: %s (wick-node starts this program)\n", LANE_FD,
+			strerror(-r));
+		return 2;
+	}
+	/* What a function leaves in the background comes back to this process, and from it, when it ends, to the node,
+	 * which ends it. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+	s = start_python();
+	if (PyStatus_Exception(s)) {
+		fprintf(stderr, PROGRAM_NAME ": Python does not start: %s\n", s.err_msg ? s.err_msg : "exit");
+		return 2;
+	}
+	line_buffer("stdout");
+	line_buffer("stderr");
+	return run_bootstrap();
+}
