@@ -19,15 +19,15 @@ static bool role_may(const char *action)
 
 static bool bucket_is_open_for(struct req *r)
 {
+	_cleanup_json_ json_t *policy = NULL;
 	struct bucket *b;
-	enum policy_effect effect;
 
 	if (r->api != &api_s3 || r->bucket.n == 0)
 		return false;
 	if (store_get_bucket(store_reader(r->g->store), &r->arena, r->bucket, &b) != 0 || b->policy.n == 0)
 		return false;
-	effect = policy_evaluate_text(b->policy, STR_NULL, str_from(r->op->action), r->resource);
-	return effect == POLICY_ALLOW;
+	policy = json_parse(b->policy, NULL);
+	return policy && policy_evaluate(policy, NULL, str_from(r->op->action), r->resource) == POLICY_ALLOW;
 }
 
 enum step_result admit_step(struct req *r)

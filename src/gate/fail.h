@@ -40,6 +40,8 @@
 	  "The XML you provided was not well-formed or did not validate against our published schema")                 \
 	X(MALFORMED_JSON, 400, "InvalidRequest", "InvalidRequestContentException",                                     \
 	  "Could not parse request body into json.")                                                                   \
+	X(SERIALIZATION, 400, "InvalidRequest", "SerializationException",                                               \
+	  "A member of the request body has the wrong type.")                                                           \
 	X(MALFORMED_POLICY, 400, "MalformedPolicy", "InvalidParameterValueException", "Policy is malformed.")          \
 	X(TOO_LARGE, 413, "EntityTooLarge", "RequestTooLargeException",                                                \
 	  "Your proposed upload exceeds the maximum allowed size")                                                     \
@@ -63,6 +65,36 @@
 	X(NO_SUCH_CORS, 404, "NoSuchCORSConfiguration", "ResourceNotFoundException",                                   \
 	  "The CORS configuration does not exist")                                                                     \
 	X(NO_SUCH_TAGS, 404, "NoSuchTagSet", "ResourceNotFoundException", "The TagSet does not exist")                 \
+	X(NO_SUCH_VERSION, 404, "NoSuchVersion", "ResourceNotFoundException",                                          \
+	  "The specified version does not exist.")                                                                     \
+	X(NO_SUCH_LIFECYCLE, 404, "NoSuchLifecycleConfiguration", "ResourceNotFoundException",                         \
+	  "The lifecycle configuration does not exist")                                                                \
+	X(NO_SUCH_ENCRYPTION, 404, "ServerSideEncryptionConfigurationNotFoundError", "ResourceNotFoundException",      \
+	  "The server side encryption configuration was not found")                                                    \
+	X(NO_SUCH_PUBLIC_ACCESS_BLOCK, 404, "NoSuchPublicAccessBlockConfiguration", "ResourceNotFoundException",       \
+	  "The public access block configuration was not found")                                                       \
+	X(NO_SUCH_WEBSITE, 404, "NoSuchWebsiteConfiguration", "ResourceNotFoundException",                             \
+	  "The specified bucket does not have a website configuration")                                                \
+	X(NO_SUCH_REPLICATION, 404, "ReplicationConfigurationNotFoundError", "ResourceNotFoundException",              \
+	  "The replication configuration was not found")                                                               \
+	X(NO_SUCH_OBJECT_LOCK, 404, "ObjectLockConfigurationNotFoundError", "ResourceNotFoundException",               \
+	  "Object Lock configuration does not exist for this bucket")                                                  \
+	X(INVALID_LOCATION, 400, "InvalidLocationConstraint", "InvalidParameterValueException",                        \
+	  "The specified location-constraint is not valid")                                                            \
+	X(ILLEGAL_LOCATION, 400, "IllegalLocationConstraintException", "InvalidParameterValueException",               \
+	  "The location constraint is incompatible for the region specific endpoint this request was sent to.")        \
+	X(ACL_NOT_SUPPORTED, 400, "AccessControlListNotSupported", "InvalidParameterValueException",                   \
+	  "The bucket does not allow ACLs")                                                                            \
+	X(INVALID_STORAGE_CLASS, 400, "InvalidStorageClass", "InvalidParameterValueException",                         \
+	  "The storage class you specified is not valid")                                                              \
+	X(INVALID_PART_NUMBER, 416, "InvalidPartNumber", "InvalidParameterValueException",                             \
+	  "The requested partnumber is not satisfiable")                                                               \
+	X(CORS_FORBIDDEN, 403, "AccessForbidden", "AccessDeniedException",                                             \
+	  "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request "  \
+	  "method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the "       \
+	  "resource's CORS spec.")                                                                                     \
+	X(CORS_BAD_REQUEST, 400, "BadRequest", "InvalidParameterValueException",                                       \
+	  "Insufficient information. Origin request header needed.")                                                   \
 	X(INVALID_PART, 400, "InvalidPart", "InvalidParameterValueException",                                          \
 	  "One or more of the specified parts could not be found. The part may not have been uploaded, or the "        \
 	  "specified entity tag may not match the part's entity tag.")                                                 \

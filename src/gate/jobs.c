@@ -113,7 +113,7 @@ static void job_over(struct req *r, void *arg)
 	} else {
 		uint32_t attempts = e->attempts + 1;
 		bool over = attempts >= EVENT_MAX_ATTEMPTS || r->fail == FAIL_NOT_FOUND;
-		int64_t due = over ? now : now + (int64_t)backoff_event_ms(r->g->conf.s.retry_delay_ms, attempts);
+		int64_t due = over ? now : now + (int64_t)backoff_ms(attempts, r->g->conf.s.retry_delay_ms);
 
 		store_set_event(t, e->id, over ? EVENT_FAILED : EVENT_QUEUED, attempts, due, reason_of(r, &job->arena));
 		if (over)

@@ -43,12 +43,22 @@ static void on_signal(void *arg, int signo)
 	http_server_drain(g->http, drained, g);
 }
 
+static int read_prices(struct gate *g, struct err *err)
+{
+	g->prices = PRICE_BOOK_DEFAULT;
+	if (!price_parse_usd(str_from(g->conf.s.price_gb_second), &g->prices.gb_second))
+		return err_set(err, 0, "setting price_gb_second: '%s' is no amount in USD", g->conf.s.price_gb_second);
+	if (!price_parse_usd(str_from(g->conf.s.price_request), &g->prices.request))
+		return err_set(err, 0, "setting price_request: '%s' is no amount in USD", g->conf.s.price_request);
+	return 0;
+}
+
 static int open_all(struct gate *g, struct err *err)
 {
 	const char *data = g->conf.s.data;
 	const struct store_conf store_conf = {.path = data, .loop = g->loop};
 
-	if (price_book_read(&g->prices, str_from(g->conf.s.price_gb_second), str_from(g->conf.s.price_request), err) < 0)
+	if (read_prices(g, err) < 0)
 		return -1;
 	g->keys = keys_open(data, err);
 	g->store = g->keys ? store_open_sqlite(&store_conf, err) : NULL;

@@ -109,8 +109,7 @@ static void price(struct invocation *inv)
 	u->version = def->version;
 	u->at_ms = clock_wall_ms();
 	u->memory_mb = def->memory_mb;
-	/* AWS bills initialisation with the run since August 2025, rounded up to a millisecond together. */
-	u->billed_ms = price_billed_ms(u->run_us + u->init_us);
+	u->billed_ms = price_billed_ms(u->run_us, u->init_us);
 	u->cost_picousd = price_cost(&inv->r->g->prices, u->memory_mb, u->billed_ms, u->device_slice_ms);
 }
 
@@ -136,9 +135,9 @@ static void report(struct invocation *inv)
 	const struct usage *u = &inv->usage;
 	const char *status = report_status(u->status);
 	struct buf b = BUF_NULL;
-	char cost[48];
+	char cost[PRICE_TEXT_SIZE];
 
-	price_format_usd(u->cost_picousd, cost, sizeof(cost));
+	price_format_usd(u->cost_picousd, cost);
 	buf_printf(&b, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %llu ms\tMemory Size: %u MB\tMax Memory Used: %u MB",
 		   inv->r->id_text, (double)u->run_us / 1000.0, (unsigned long long)u->billed_ms, u->memory_mb,
 		   u->max_memory_mb);

@@ -3,19 +3,17 @@
 #include "gate/flow.h"
 #include "gate/invoke.h"
 
-#include <stdio.h>
-
 static void add_invocation_headers(struct req *r)
 {
 	const struct usage *u = &r->inv->usage;
-	char cost[48];
+	char cost[PRICE_TEXT_SIZE];
 
 	req_set_headerf(r, "wick-queue-us", "%llu", (unsigned long long)u->queue_us);
 	req_set_headerf(r, "wick-start-us", "%llu", (unsigned long long)u->start_us);
 	req_set_headerf(r, "wick-init-us", "%llu", (unsigned long long)u->init_us);
 	req_set_headerf(r, "wick-run-us", "%llu", (unsigned long long)u->run_us);
 	req_set_headerf(r, "wick-billed-ms", "%llu", (unsigned long long)u->billed_ms);
-	price_format_usd(u->cost_picousd, cost, sizeof(cost));
+	price_format_usd(u->cost_picousd, cost);
 	req_set_header(r, "wick-cost-usd", str_from(cost));
 }
 

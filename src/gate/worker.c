@@ -22,6 +22,7 @@
 
 #define INIT_LIMIT_MS  600000 /* a worker that still initialises is not killed for slowness before that */
 #define LINE_MAX_BYTES (256 * 1024) /* a longer line is stored in pieces */
+#define KILL_WAIT_MS   5000
 #define TRIES_MAX      2	    /* an invocation that two workers died without reading is answered with an error */
 
 struct pool {
@@ -204,7 +205,8 @@ static void flush_line(struct worker *w)
 
 static void usage_of_run(struct worker *w, struct invocation *inv)
 {
-	inv->run_ended_us = clock_mono_us();
+	if (!inv->run_ended_us)
+		inv->run_ended_us = clock_mono_us();
 	inv->usage.max_memory_mb = (w->max_rss_kib + 1023) / 1024;
 }
 
@@ -233,7 +235,10 @@ static void answered(struct worker *w, const struct frame *f)
 		return;
 	}
 	inv = release(w);
-	if (f->type == FRAME_ERROR) {
+	if (f->body.n > LAMBDA_RESPONSE_MAX) {
+		invocation_error(inv, USAGE_FUNCTION_ERROR, "Function.ResponseSizeTooLarge",
+				 "Response payload size exceeded maximum allowed payload size (%d bytes).", LAMBDA_RESPONSE_MAX);
+	} else if (f->type == FRAME_ERROR) {
 		frame_meta_get(f, FRAME_KEY_ERROR_TYPE, &type);
 		snprintf(type_text, sizeof(type_text), "%.*s", STR_ARG(type));
 		invocation_over(inv, USAGE_FUNCTION_ERROR, type_text, f->body);
@@ -300,7 +305,7 @@ static void fail_run(struct worker *w)
 {
 	struct invocation *inv;
 
-	if (w->lane_end == LANE_UNREAD && w->inv->tries + 1 < TRIES_MAX) {
+	if (w->lane_end == LANE_UNREAD && !w->timed_out && w->inv->tries + 1 < TRIES_MAX) {
 		inv = w->inv;
 		timer_stop(w->deadline);
 		w->inv = NULL;
@@ -309,6 +314,13 @@ static void fail_run(struct worker *w)
 		return;
 	}
 	inv = release(w);
+	if (w->timed_out) {
+		invocation_logf(inv, "%s Task timed out after %u.00 seconds", inv->r->id_text, w->fn->def.timeout_s);
+		invocation_error(inv, USAGE_TIMEOUT, "Sandbox.Timedout", "Task timed out after %u.00 seconds",
+				 w->fn->def.timeout_s);
+		req_continue(inv->r);
+		return;
+	}
 	if (w->out_of_memory)
 		inv->usage.max_memory_mb = MAX(inv->usage.max_memory_mb, w->fn->def.memory_mb);
 	exit_error(w, inv, USAGE_EXITED);
@@ -400,26 +412,30 @@ static const struct lane_handler lane_events = {
 
 /* ---- deadlines ---- */
 
+/* First the worker is killed; it is answered for when its lane has ended, so that all it printed is in the log. Should
+ * the node not manage that, the second call cuts the lane. */
 static void timed_out(struct worker *w)
 {
-	struct invocation *inv;
-	char now[32];
-
-	lane_drain_output(w->lane);
-	inv = release(w);
-	snprintf(now, sizeof(now), "%u.%02u", w->fn->def.timeout_s, 0u);
-	invocation_logf(inv, "%s Task timed out after %s seconds", inv->r->id_text, now);
-	invocation_error(inv, USAGE_TIMEOUT, "Sandbox.Timedout", "Task timed out after %s seconds", now);
-	worker_set_state(w, WORKER_ENDING, "its run timed out");
+	if (w->timed_out) {
+		log_warn("worker %s of %.*s was to be killed %d ms ago and still holds its lane; it is cut", w->id_text,
+			 STR_ARG(w->fn->def.name), KILL_WAIT_MS);
+		lane_drain_output(w->lane);
+		w->lane = lane_free(w->lane);
+		w->lane_over = w->exited = true;
+		bury(w);
+		return;
+	}
+	w->timed_out = true;
+	w->inv->run_ended_us = clock_mono_us();
+	timer_set(w->deadline, KILL_WAIT_MS);
 	nodes_stop_worker(w->g, w->id, "timeout", 0);
-	req_continue(inv->r);
 }
 
 static void deadline(void *arg)
 {
 	struct worker *w = arg;
 
-	if (w->state == WORKER_BUSY) {
+	if (w->inv) {
 		timed_out(w);
 		return;
 	}

@@ -25,6 +25,7 @@ struct worker {
 	uint64_t asked_us, started_us, ready_us; /* monotonic: START sent, process runs, READY */
 	uint32_t max_rss_kib;
 	int64_t idle_since_ms, keys_expire_ms;
+	bool timed_out; /* its run; it is being killed */
 	bool used;	/* has run something: not cold any more */
 	bool lane_over, exited; /* both: it can go */
 	enum lane_end lane_end;
