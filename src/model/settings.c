@@ -1,0 +1,76 @@
+/* The table of settings: each once, with its prose. Pure; the values belong to whoever holds the struct. */
+#include "model/settings.h"
+
+#define SETTING(member, title, kind, meta, value, text)                                                                \
+	.name = title, .metavar = meta, .type = kind, .dflt = value, .offset = offsetof(struct settings, member),      \
+	.help = text
+
+const struct setting settings_table[] = {
+	{SETTING(data, "data", SETTING_STRING, "DIR", NULL,
+		 "Folder of everything durable: functions, objects, events, logs, keys. Without it: /var/lib/wick as "
+		 "root, "
+		 "else ~/.local/share/wick."),
+	 .flag = "--data", .env = "WICK_DATA"},
+	{SETTING(listen, "listen", SETTING_STRING, "ADDR:PORT", "127.0.0.1:9000",
+		 "Address and port of the public APIs. Port 0 finds a free one; 0.0.0.0 takes requests from "
+		 "everywhere."),
+	 .flag = "--listen", .env = "WICK_LISTEN"},
+	{SETTING(url, "url", SETTING_STRING, "URL", NULL,
+		 "How clients and functions reach Wick, where that is not http://ADDR:PORT: behind a proxy, under a "
+		 "name."),
+	 .flag = "--url", .env = "WICK_URL"},
+	{SETTING(region, "region", SETTING_STRING, "NAME", "us-east-1", "Region in signatures and ARNs."),
+	 .flag = "--region", .env = "WICK_REGION"},
+	{SETTING(account, "account", SETTING_STRING, "DIGITS", "000000000000", "Account in ARNs: 12 digits."),
+	 .flag = "--account", .env = "WICK_ACCOUNT"},
+	{SETTING(domains, "domains", SETTING_STRING, "LIST", NULL,
+		 "Suffixes, with commas between, for buckets named in the host: with s3.example.org, "
+		 "photos.s3.example.org is the bucket photos. s3.localhost is always one."),
+	 .flag = "--domains", .env = "WICK_DOMAINS"},
+	{SETTING(user, "user", SETTING_STRING, "NAME", NULL,
+		 "Started as root: the user whom the gate runs as. Without it: wick, where such a user exists, else "
+		 "root "
+		 "without capabilities."),
+	 .flag = "--user", .env = "WICK_USER"},
+	{SETTING(log_level, "log_level", SETTING_STRING, "LEVEL", "info",
+		 "Least of debug, info, warn and error that is logged."),
+	 .flag = "--log-level", .env = "WICK_LOG_LEVEL"},
+	{SETTING(max_connections, "max_connections", SETTING_U32, "N", "10000",
+		 "Connections at once; more wait to be accepted."),
+	 .min = 16, .max = 1000000, .flag = "--max-connections", .env = "WICK_MAX_CONNECTIONS"},
+	{SETTING(idle_timeout_ms, "idle_timeout", SETTING_DURATION, "TIME", "60s",
+		 "A connection without progress is closed after this."),
+	 .min = 1000, .max = 86400000, .flag = "--idle-timeout", .env = "WICK_IDLE_TIMEOUT"},
+	{SETTING(worker_idle_ms, "worker_idle", SETTING_DURATION, "TIME", "60s",
+		 "A worker that nobody uses ends after this."),
+	 .min = 0, .max = 86400000, .flag = "--worker-idle", .env = "WICK_WORKER_IDLE"},
+	{SETTING(queue_wait_ms, "queue_wait", SETTING_DURATION, "TIME", "60s",
+		 "A synchronous invocation waits this long for a worker, then it is refused."),
+	 .min = 1, .max = 900000, .flag = "--queue-wait", .env = "WICK_QUEUE_WAIT"},
+	{SETTING(drain_ms, "drain", SETTING_DURATION, "TIME", "30s",
+		 "When Wick is stopped, invocations that run are given this long to end."),
+	 .min = 0, .max = 900000, .flag = "--drain", .env = "WICK_DRAIN"},
+	{SETTING(concurrency, "concurrency", SETTING_U32, "N", "1000",
+		 "Invocations that run at once, of all functions together."),
+	 .min = 1, .max = 1000000, .flag = "--concurrency", .env = "WICK_CONCURRENCY"},
+	{SETTING(worker_memory, "worker_memory", SETTING_BYTES, "SIZE", "0",
+		 "Memory for all workers together. 0: three quarters of the machine's."),
+	 .flag = "--worker-memory", .env = "WICK_WORKER_MEMORY"},
+	{SETTING(retry_delay_ms, "retry_delay", SETTING_DURATION, "TIME", "60s",
+		 "A failed asynchronous event is tried again after this, the next time after twice this."),
+	 .min = 1, .max = 86400000, .flag = "--retry-delay", .env = "WICK_RETRY_DELAY"},
+	{SETTING(log_max_bytes, "log_max", SETTING_BYTES, "SIZE", "64m",
+		 "Log kept of each function; the oldest goes first."),
+	 .min = 65536, .flag = "--log-max", .env = "WICK_LOG_MAX"},
+	{SETTING(code_cache_bytes, "code_cache", SETTING_BYTES, "SIZE", "10g", "Unpacked packages that a node keeps."),
+	 .min = 1048576, .flag = "--code-cache", .env = "WICK_CODE_CACHE"},
+	{SETTING(price_gb_second, "price_gb_second", SETTING_MONEY, "USD", "0.0000166667",
+		 "Price of a GB-second. The default is AWS Lambda's for x86 in us-east-1 "
+		 "(https://aws.amazon.com/lambda/pricing/)."),
+	 .flag = "--price-gb-second", .env = "WICK_PRICE_GB_SECOND"},
+	{SETTING(price_request, "price_request", SETTING_MONEY, "USD", "0.0000002",
+		 "Price of a request. The default is AWS Lambda's (https://aws.amazon.com/lambda/pricing/)."),
+	 .flag = "--price-request", .env = "WICK_PRICE_REQUEST"},
+};
+
+const size_t settings_count = sizeof(settings_table) / sizeof(settings_table[0]);
