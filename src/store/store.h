@@ -95,7 +95,7 @@ void store_complete_upload(struct store_txn *t, struct str upload_id, const stru
 			   const struct object_condition *c); /* MISSING, as put_object */
 int store_get_upload(struct store_reader *r, struct arena *a, struct str upload_id, struct upload **ret); /* MISSING */
 int store_list_parts(struct store_reader *r, struct arena *a, struct str upload_id, uint32_t after, uint32_t max,
-		     struct upload_part **ret, size_t *n, bool *truncated);
+		     struct upload_part **ret, size_t *n, bool *truncated); /* MISSING */
 struct upload_list_query {
 	struct str bucket, prefix, delimiter, key_marker, id_marker;
 	uint32_t max;
@@ -109,7 +109,7 @@ struct upload_list {
 	struct str next_key, next_id;
 };
 int store_list_uploads(struct store_reader *r, struct arena *a, const struct upload_list_query *q,
-		       struct upload_list *ret);
+		       struct upload_list *ret); /* NO_BUCKET */
 
 /* Functions: a JSON document per name and version (model/function.h). */
 enum function_put { FUNCTION_CREATE, FUNCTION_REPLACE };
@@ -120,12 +120,14 @@ void store_put_function(struct store_txn *t, enum function_put mode, struct str 
 void store_delete_function(struct store_txn *t, struct str name); /* MISSING; all versions */
 int store_get_function(struct store_reader *r, struct arena *a, struct str name, struct str version,
 		       struct str *doc); /* MISSING */
+/* The $LATEST document of each, by name; after: a name. */
 int store_list_functions(struct store_reader *r, struct arena *a, struct str after, uint32_t max, struct str **docs,
 			 size_t *n, bool *truncated);
 
 /* Asynchronous events */
-void store_put_event(struct store_txn *t, const struct event *e);
-void store_delete_event(struct store_txn *t, struct str id); /* done; absent is fine */
+void store_put_event(struct store_txn *t, const struct event *e); /* replaces one of that id */
+void store_delete_event(struct store_txn *t, struct str id);      /* done; absent is fine */
+/* Absent is fine. */
 void store_set_event(struct store_txn *t, struct str id, enum event_state st, uint32_t attempts, int64_t due_ms,
 		     struct str reason);
 /* Failed events back to QUEUED with no attempts, due now: one id, or all of a function, or (both empty) all. */
@@ -134,11 +136,12 @@ void store_redrive_events(struct store_txn *t, struct str id, struct str functio
 int store_due_events(struct store_reader *r, struct arena *a, int64_t until_ms, uint32_t max, struct event **ret,
 		     size_t *n);
 int store_next_event_due(struct store_reader *r, int64_t *due_ms); /* MISSING: none queued */
+/* function: a name has all its qualifiers', name:qualifier its own. */
 int store_list_events(struct store_reader *r, struct arena *a, enum event_state st, struct str function, uint32_t max,
 		      struct event **ret, size_t *n); /* newest first; function n == 0: all */
 int store_get_event(struct store_reader *r, struct arena *a, struct str id, struct event **ret); /* MISSING */
 
-/* Usage */
+/* Usage. One that is there already (same request, same moment) is not counted twice. */
 void store_add_usage(struct store_txn *t, const struct usage *u);
 int store_sum_usage(struct store_reader *r, struct arena *a, int64_t from_ms, int64_t to_ms, struct usage_sum **ret,
 		    size_t *n); /* per function, by name; day granularity from rollups where the span allows */
