@@ -81,7 +81,7 @@ bool str_cut(struct str s, char sep, struct str *head, struct str *tail)
 	ssize_t i = str_chr(s, sep, 0);
 
 	if (i < 0) {
-		*tail = str_n(s.p + s.n, 0);
+		*tail = str_n(s.n ? s.p + s.n : s.p, 0);
 		*head = s;
 		return false;
 	}
@@ -93,7 +93,7 @@ bool str_cut(struct str s, char sep, struct str *head, struct str *tail)
 struct str str_sub(struct str s, size_t from, size_t n)
 {
 	from = MIN(from, s.n);
-	return str_n(s.p + from, MIN(n, s.n - from));
+	return str_n(from ? s.p + from : s.p, MIN(n, s.n - from));
 }
 
 bool str_to_u64(struct str s, uint64_t *ret)
