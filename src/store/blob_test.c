@@ -1,5 +1,6 @@
 /* Blobs as files: writing in pieces and through a filter, both ways of copying, reading runs, removing, and that
  * dropped, failed and forgotten ones leave nothing. */
+#include "store/blob_fs.h"
 #include "store/store_fixture.h"
 
 #include <dirent.h>
@@ -18,6 +19,14 @@ static int setup(void **state)
 	fixture_open(&fix, false);
 	blobs = blobs_open_fs(fix.loop, fix.dir, &err);
 	assert_non_null(blobs);
+	return 0;
+}
+
+/* A file system without unnamed files. */
+static int setup_named(void **state)
+{
+	setup(state);
+	blobs->unnamed = false;
 	return 0;
 }
 
@@ -307,6 +316,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(recovery, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_folder, setup, teardown),
+		{"sizes, named", sizes, setup_named, teardown, NULL},
+		{"drops, named", drops, setup_named, teardown, NULL},
+		{"no room, named", no_room, setup_named, teardown, NULL},
+		{"copies, named", copies, setup_named, teardown, NULL},
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
