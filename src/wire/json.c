@@ -271,7 +271,8 @@ void json_write_string(struct buf *b, struct str s)
 		}
 		plain = i + len;
 	}
-	buf_add(b, s.p + plain, s.n - plain);
+	if (s.n > plain)
+		buf_add(b, s.p + plain, s.n - plain);
 	buf_addc(b, '"');
 }
 
