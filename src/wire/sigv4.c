@@ -167,13 +167,8 @@ static struct str canonical_piece(char **at, struct str raw)
 {
 	struct str ret = str_n(*at, 0);
 
-	while (raw.n > 0) {
-		char out[3];
-		size_t n = canonical_char(&raw, DECODE | PLUS_IS_SPACE, out);
-
-		memcpy(*at, out, n);
-		*at += n;
-	}
+	while (raw.n > 0) /* there is room for three bytes for each one left */
+		*at += canonical_char(&raw, DECODE | PLUS_IS_SPACE, *at);
 	ret.n = (size_t)(*at - ret.p);
 	return ret;
 }
@@ -494,13 +489,15 @@ static bool find_query_parts(struct str query, struct str parts[static Q_COUNT])
 
 static bool decode_part(struct arena *a, struct str *part)
 {
-	_cleanup_(buf_donep) struct buf b = BUF_NULL;
+	/* A buffer over the arena's memory: what is decoded is never longer, so that it need not grow. */
+	struct buf b = {.cap = part->n + 1};
 
 	if (str_chr(*part, '%', 0) < 0)
 		return true;
+	b.p = arena_alloc(a, b.cap);
 	if (!uri_decode(&b, *part, true))
 		return false;
-	*part = arena_str(a, buf_str(&b));
+	*part = buf_str(&b);
 	return true;
 }
 

@@ -36,8 +36,8 @@ struct sigv4_auth {
 	struct str signature;      /* 64 hex digits */
 	struct str timestamp;      /* YYYYMMDDTHHMMSSZ */
 	struct str token;          /* X-Amz-Security-Token, p == NULL: none */
-	struct str payload_hash;   /* value of x-amz-content-sha256; UNSIGNED-PAYLOAD when presigned without it; p ==
-				      NULL: none */
+	struct str payload_hash;   /* value of x-amz-content-sha256; UNSIGNED-PAYLOAD when presigned for s3 without it;
+				      p == NULL: none */
 	uint32_t expires_s;        /* presigned only */
 };
 
