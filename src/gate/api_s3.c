@@ -24,13 +24,13 @@ struct route {
 
 #define ROUTE(level_, method_, param_, header_, name_, action_, body_, max_, run_)                                     \
 	{                                                                                                              \
-		.level = level_, .param = param_, .header = header_, .op = {                                           \
-			.name = name_,                                                                                 \
-			.action = action_,                                                                             \
-			.method = method_,                                                                             \
-			.body = REQ_BODY_##body_,                                                                      \
-			.body_max = max_,                                                                              \
-			.run = run_,                                                                                   \
+		.level = level_, .param = param_, .header = header_,                                                   \
+		.op = {.name = name_,                                                                                  \
+		       .action = action_,                                                                              \
+		       .method = method_,                                                                              \
+		       .body = REQ_BODY_##body_,                                                                       \
+		       .body_max = max_,                                                                               \
+		       .run = run_,                                                                                    \
 		}                                                                                                      \
 	}
 
@@ -54,8 +54,7 @@ static const struct route routes[] = {
 	ROUTE(BUCKET, "PUT", "notification", NULL, "PutBucketNotificationConfiguration", "s3:PutBucketNotification",
 	      BUFFER, SMALL_DOC, s3_put_notification),
 	ROUTE(BUCKET, "GET", "policy", NULL, "GetBucketPolicy", "s3:GetBucketPolicy", NONE, 0, s3_get_policy),
-	ROUTE(BUCKET, "PUT", "policy", NULL, "PutBucketPolicy", "s3:PutBucketPolicy", BUFFER, SMALL_DOC,
-	      s3_put_policy),
+	ROUTE(BUCKET, "PUT", "policy", NULL, "PutBucketPolicy", "s3:PutBucketPolicy", BUFFER, SMALL_DOC, s3_put_policy),
 	ROUTE(BUCKET, "DELETE", "policy", NULL, "DeleteBucketPolicy", "s3:DeleteBucketPolicy", NONE, 0,
 	      s3_delete_policy),
 	ROUTE(BUCKET, "GET", "policyStatus", NULL, "GetBucketPolicyStatus", "s3:GetBucketPolicyStatus", NONE, 0,
@@ -144,10 +143,10 @@ static const struct {
 
 /* Parameters that do not choose an operation. */
 static const char *const plain_params[] = {
-	"prefix",	 "delimiter",	       "marker",     "max-keys",     "encoding-type",	  "continuation-token",
-	"start-after",	 "fetch-owner",	       "key-marker", "max-uploads",  "upload-id-marker",  "max-parts",
-	"partNumber",	 "part-number-marker", "versionId",  "x-id",	     "bucket-region",	  "max-buckets",
-	"Signature",	 "AWSAccessKeyId",     "Expires",    "location-type",
+	"prefix",      "delimiter",          "marker",     "max-keys",      "encoding-type",    "continuation-token",
+	"start-after", "fetch-owner",        "key-marker", "max-uploads",   "upload-id-marker", "max-parts",
+	"partNumber",  "part-number-marker", "versionId",  "x-id",          "bucket-region",    "max-buckets",
+	"Signature",   "AWSAccessKeyId",     "Expires",    "location-type",
 };
 
 /* ---- where: bucket and key ---- */
@@ -244,8 +243,7 @@ static const struct route *find_route(struct req *r, enum level level, struct st
 		const struct route *t = &routes[i];
 
 		if (t->level == level && str_eqz(r->method, t->op.method) &&
-		    (t->param ? str_eqz(param, t->param) : param.n == 0) &&
-		    (!t->header || req_header(r, t->header).p))
+		    (t->param ? str_eqz(param, t->param) : param.n == 0) && (!t->header || req_header(r, t->header).p))
 			return t;
 	}
 	return NULL;
@@ -401,8 +399,8 @@ enum step_result s3_fail_store(struct req *r, int result)
 enum step_result s3_fail_xml(struct req *r, enum s3_xml_error e, const struct s3_xml_fault *f)
 {
 	static const enum fail fails[] = {
-		[S3_XML_MALFORMED] = FAIL_MALFORMED_XML,	 [S3_XML_INVALID] = FAIL_INVALID_ARGUMENT,
-		[S3_XML_TAG] = FAIL_INVALID_TAG,		 [S3_XML_PART_ORDER] = FAIL_INVALID_PART_ORDER,
+		[S3_XML_MALFORMED] = FAIL_MALFORMED_XML,   [S3_XML_INVALID] = FAIL_INVALID_ARGUMENT,
+		[S3_XML_TAG] = FAIL_INVALID_TAG,           [S3_XML_PART_ORDER] = FAIL_INVALID_PART_ORDER,
 		[S3_XML_LOCATION] = FAIL_INVALID_LOCATION,
 	};
 
@@ -503,15 +501,18 @@ bool s3_encoding(struct req *r, bool *url)
 
 bool s3_may(struct req *r, const struct bucket *b, const char *action, struct str key)
 {
+	enum policy_verdict verdict;
 	struct str arn;
+	json_t *policy;
 
 	if (r->who.kind != PRINCIPAL_ANONYMOUS)
 		return true;
-	if (b->policy.n == 0)
-		return false;
-	arn = str_from(arena_printf(&r->arena, "arn:aws:s3:::%.*s%s%.*s", STR_ARG(b->name), key.n ? "/" : "",
-				    STR_ARG(key)));
-	return policy_evaluate_text(b->policy, STR_NULL, str_from(action), arn) == POLICY_ALLOW;
+	policy = b->policy.n ? policy_parse(b->policy, NULL) : NULL;
+	arn = str_from(
+		arena_printf(&r->arena, "arn:aws:s3:::%.*s%s%.*s", STR_ARG(b->name), key.n ? "/" : "", STR_ARG(key)));
+	verdict = policy_evaluate(policy, NULL, str_from(action), arn);
+	json_decref(policy);
+	return verdict == POLICY_ALLOW;
 }
 
 static void removed(void *arg)

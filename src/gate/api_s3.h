@@ -5,16 +5,13 @@
 #include "gate/api.h"
 #include "wire/s3_xml.h"
 
-#define S3_METADATA_MAX    2048	       /* Amazon S3 User Guide, "User-defined object metadata" */
-#define S3_COPY_SOURCE_MAX (5ull << 30) /* Amazon S3 API Reference, CopyObject */
-
 /* r->api_state of every S3 request that was routed. */
 struct s3_call {
 	const struct bucket *bucket; /* set by s3_bucket() */
-	struct kv extra[4];	     /* elements of their own that the error document carries */
+	struct kv extra[4];          /* elements of their own that the error document carries */
 	size_t n_extra;
 	struct str content_range; /* of a 416 */
-	void *state;		  /* the operation's */
+	void *state;              /* the operation's */
 };
 
 static inline struct s3_call *s3_call(struct req *r)
@@ -42,15 +39,16 @@ bool s3_may(struct req *r, const struct bucket *b, const char *action, struct st
 void s3_drop_blob(struct req *r, struct str id);
 
 /* ---- api_s3_object.c ---- */
-/* What the request's headers say of an object to be: content type, stored headers, metadata, tags. False after req_fail.
+/* What the request's headers say of an object to be: content type, stored headers, metadata, tags. False after
+ * req_fail.
  */
 bool s3_read_headers(struct req *r, struct object *o);
 bool s3_read_tags(struct req *r, struct object *o);
 bool s3_refuse_unbuilt_headers(struct req *r); /* true after req_fail: encryption, ACLs, object lock */
 void s3_add_header(struct req *r, struct object *o, struct str k, struct str v);
 struct str s3_stored_header(const struct object *o, const char *name); /* p == NULL: absent */
-enum digest_kind s3_checksum_kind(struct req *r);		       /* of the body, as the filter will compute */
-const char *s3_checksum_header(enum digest_kind k);		       /* "x-amz-checksum-crc32", lower case */
+enum digest_kind s3_checksum_kind(struct req *r);                      /* of the body, as the filter will compute */
+const char *s3_checksum_header(enum digest_kind k);                    /* "x-amz-checksum-crc32", lower case */
 bool s3_read_put_conditions(struct req *r, struct object_condition *c);
 /* x-amz-copy-source: reads the source and checks the x-amz-copy-source-if-* conditions. NULL after req_fail. */
 struct object *s3_copy_source(struct req *r);
@@ -67,6 +65,9 @@ enum s3_range_result { S3_RANGE_NONE, S3_RANGE_OK, S3_RANGE_UNSATISFIABLE };
 /* "bytes=a-b" within size; NONE: not a single range of bytes, which is then ignored (RFC 9110, 14.2). */
 enum s3_range_result s3_parse_range(struct str s, uint64_t size, uint64_t *offset, uint64_t *length);
 
+/* ---- api_s3_multipart.c ---- */
+struct upload *s3_upload(struct req *r); /* of ?uploadId, this bucket and key; NULL after req_fail */
+
 /* ---- api_s3_conf.c ---- */
 void s3_cors_reply(struct req *r); /* adds the headers a browser asks for, when a rule of the bucket allows */
 
@@ -79,5 +80,5 @@ req_fn s3_get_object, s3_head_object;
 req_fn s3_create_upload, s3_upload_part, s3_upload_part_copy, s3_complete_upload, s3_abort_upload;
 req_fn s3_get_notification, s3_put_notification, s3_get_policy, s3_put_policy, s3_delete_policy, s3_get_policy_status,
 	s3_get_cors, s3_put_cors, s3_delete_cors, s3_preflight, s3_get_bucket_tagging, s3_put_bucket_tagging,
-	s3_delete_bucket_tagging, s3_get_versioning, s3_put_versioning, s3_get_ownership, s3_get_payment, s3_get_logging,
-	s3_get_accelerate;
+	s3_delete_bucket_tagging, s3_get_versioning, s3_put_versioning, s3_get_ownership, s3_get_payment,
+	s3_get_logging, s3_get_accelerate;

@@ -2,6 +2,8 @@
  * operation here is one point read or one commit. */
 #include "gate/api_s3.h"
 
+#include "model/limits.h"
+
 enum step_result s3_list_buckets(struct req *r)
 {
 	struct s3_bucket_entry *entries;
@@ -19,48 +21,6 @@ enum step_result s3_list_buckets(struct req *r)
 	return s3_reply_xml(r, &b);
 }
 
-static bool is_name_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-static bool looks_like_ip(struct str s)
-{
-	int dots = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '.')
-			dots++;
-		else if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-	}
-	return dots == 3;
-}
-
-/* Amazon S3 User Guide, "General purpose bucket naming rules". "_wick" cannot be a
- * bucket by these rules; one called like a date only needs signed requests, which name their service. */
-static bool bucket_name_ok(struct str s)
-{
-	static const char *const taken_starts[] = {"xn--", "sthree-", "amzn-s3-demo-"};
-	static const char *const taken_ends[] = {"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"};
-
-	if (s.n < 3 || s.n > 63 || !is_name_char(s.p[0]) || !is_name_char(s.p[s.n - 1]) || looks_like_ip(s))
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (!is_name_char(s.p[i]) && s.p[i] != '-' && s.p[i] != '.')
-			return false;
-		if (s.p[i] == '.' && s.p[i + 1] == '.')
-			return false;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(taken_starts); i++)
-		if (str_starts(s, str_from(taken_starts[i])))
-			return false;
-	for (size_t i = 0; i < ARRAY_SIZE(taken_ends); i++)
-		if (str_ends(s, str_from(taken_ends[i])))
-			return false;
-	return true;
-}
-
 static enum step_result bucket_created(struct req *r)
 {
 	if (r->store_result)
@@ -76,7 +36,7 @@ enum step_result s3_create_bucket(struct req *r)
 	struct store_txn *t;
 	enum s3_xml_error e;
 
-	if (!bucket_name_ok(r->bucket))
+	if (!limit_bucket_name(r->bucket))
 		return req_fail(r, FAIL_INVALID_BUCKET_NAME);
 	if (s3_refuse_unbuilt_headers(r))
 		return STEP_MORE;

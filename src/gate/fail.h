@@ -120,6 +120,8 @@
 	X(CODE_TOO_LARGE, 400, "EntityTooLarge", "CodeStorageExceededException", "The code package is too large.")     \
 	X(BAD_ZIP, 400, "InvalidRequest", "InvalidParameterValueException", "Could not unzip uploaded file.")          \
 	X(UNSUPPORTED_MEDIA, 415, "InvalidRequest", "UnsupportedMediaTypeException", "Unsupported media type.")        \
+	X(RECURSION, 400, "InvalidRequest", "RecursiveInvocationException",                                             \
+	  "The function has caused itself 16 times in a row and was stopped: a recursive loop.")                        \
 	X(THROTTLED, 429, "SlowDown", "TooManyRequestsException", "Rate Exceeded.")                                    \
 	X(NO_NODE, 503, "ServiceUnavailable", "ServiceException", "No node can run the function now.")                 \
 	X(NO_SPACE, 507, "InsufficientStorage", "ServiceException",                                                    \
