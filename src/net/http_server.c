@@ -194,7 +194,7 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 	}
 	h = &ex->headers[ex->n_headers++];
 	h->name = str_n(key, key_n);
-	h->value = str_n(value ? value : "", value_n);
+	h->value = str_trim(str_n(value ? value : "", value_n));
 	ex->header_bytes += key_n + value_n + 4;
 	return MHD_YES;
 }
