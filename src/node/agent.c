@@ -1,8 +1,9 @@
 /* Listens for the gate on a unix socket and turns its messages into calls of the pool, and the pool's events into
- * messages. There is one gate: a new connection takes the place of the one before, and with a connection go its
- * workers, whose lanes were held by the gate that is gone.
+ * messages. There is one gate: a new connection takes the place of the one before as soon as it says HELLO (a mere
+ * connection may be somebody who looks whether the socket is in use), and with a connection go its workers, whose lanes
+ * were held by the gate that is gone.
  *
- * The agent owns the socket, the peer and the pool. A message it cannot understand is logged and skipped. */
+ * The agent owns the socket, the peers and the pool. A message it cannot understand is logged and skipped. */
 #include "node/agent.h"
 
 #include "base/mem.h"
@@ -27,7 +28,8 @@ struct agent {
 	const struct node_conf *conf;
 	int sock;
 	struct watch *watch;
-	struct peer *peer;
+	struct peer *peer;     /* the gate */
+	struct peer *newcomer; /* connected, and has not said HELLO yet */
 	struct pool *pool;
 	struct timer *status, *leave;
 	struct signal_watch *term, *intr;
@@ -36,14 +38,14 @@ struct agent {
 
 static const uint8_t no_id[16];
 
-static void agent_say(struct agent *a, enum link_message type, const uint8_t *id, json_t *body /* taken */,
-		      const int *fds, size_t n_fds)
+static void say(struct peer *p, enum link_message type, const uint8_t *id, json_t *body /* taken */, const int *fds,
+		size_t n_fds)
 {
 	_cleanup_json_ json_t *j = body;
 
-	if (!j || !peer_is_up(a->peer))
+	if (!j || !peer_is_up(p))
 		return;
-	if (!peer_send(a->peer, type, id, j, fds, n_fds))
+	if (!peer_send(p, type, id, j, fds, n_fds))
 		log_warn("message %s to the gate could not be sent", link_message_name(type));
 }
 
@@ -52,10 +54,10 @@ static void agent_status(void *arg)
 	struct agent *a = arg;
 	uint64_t used = pool_memory_mb(a->pool), all = a->conf->memory_mb;
 
-	agent_say(a, LINK_STATUS, no_id,
-		  json_pack("{s:I, s:I}", "memory_free_mb", (json_int_t)(all > used ? all - used : 0), "workers",
-			    (json_int_t)pool_count(a->pool)),
-		  NULL, 0);
+	say(a->peer, LINK_STATUS, no_id,
+	    json_pack("{s:I, s:I}", "memory_free_mb", (json_int_t)(all > used ? all - used : 0), "workers",
+		      (json_int_t)pool_count(a->pool)),
+	    NULL, 0);
 	timer_set(a->status, STATUS_MS);
 }
 
@@ -66,8 +68,8 @@ static void on_started(void *arg, const uint8_t id[static 16], int pid, uint64_t
 	struct agent *a = arg;
 	const int fds[] = {lane, log_pipe};
 
-	agent_say(a, LINK_STARTED, id, json_pack("{s:i, s:I}", "pid", pid, "prepare_us", (json_int_t)prepare_us), fds,
-		  ARRAY_SIZE(fds));
+	say(a->peer, LINK_STARTED, id, json_pack("{s:i, s:I}", "pid", pid, "prepare_us", (json_int_t)prepare_us), fds,
+	    ARRAY_SIZE(fds));
 	agent_status(a);
 }
 
@@ -78,7 +80,7 @@ static void on_failed(void *arg, const uint8_t id[static 16], const char *type, 
 
 	json_set_str(body, "error", str_from(error));
 	log_warn("a worker could not be started: %s: %s", type, error);
-	agent_say(a, LINK_FAILED, id, body, NULL, 0);
+	say(a->peer, LINK_FAILED, id, body, NULL, 0);
 	agent_status(a);
 }
 
@@ -94,7 +96,7 @@ static void on_exited(void *arg, const uint8_t id[static 16], const struct child
 		json_object_set_new(body, "exit", json_integer(WEXITSTATUS(ex->status)));
 	if (oom)
 		json_object_set_new(body, "oom", json_true());
-	agent_say(a, LINK_EXITED, id, body, NULL, 0);
+	say(a->peer, LINK_EXITED, id, body, NULL, 0);
 	agent_status(a);
 }
 
@@ -119,10 +121,33 @@ static void on_up(void *arg, struct peer *p)
 {
 	struct agent *a = arg;
 
-	agent_say(a, LINK_HELLO, no_id,
-		  json_pack("{s:i, s:s, s:s, s:I, s:i}", "protocol", LINK_PROTOCOL, "version", WICK_VERSION, "name",
-			    a->conf->name, "memory_mb", (json_int_t)a->conf->memory_mb, "cpus", (int)a->conf->cpus),
-		  NULL, 0);
+	say(p, LINK_HELLO, no_id,
+	    json_pack("{s:i, s:s, s:s, s:I, s:i}", "protocol", LINK_PROTOCOL, "version", WICK_VERSION, "name",
+		      a->conf->name, "memory_mb", (json_int_t)a->conf->memory_mb, "cpus", (int)a->conf->cpus),
+	    NULL, 0);
+}
+
+static void close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+/* Greets the gate; a newcomer becomes it. */
+static void on_hello(struct agent *a, struct peer *p, const json_t *body)
+{
+	int64_t protocol = json_get_int(body, "protocol", 0);
+
+	if (protocol != LINK_PROTOCOL)
+		log_warn("the gate speaks protocol %lld of the link, this node %d", (long long)protocol, LINK_PROTOCOL);
+	if (p == a->peer)
+		return;
+	if (a->peer) {
+		log_warn("a new gate takes the place of the one before");
+		peer_free(a->peer);
+		pool_abandon(a->pool);
+	}
+	a->peer = steal(&a->newcomer);
 	agent_status(a);
 }
 
@@ -130,15 +155,16 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 		       const json_t *body, int *fds, size_t n_fds)
 {
 	struct agent *a = arg;
-	int64_t protocol;
 	size_t used = 0;
 
+	if (p != a->peer && type != LINK_HELLO) {
+		log_warn("%s before HELLO on a new connection; ignored", link_message_name(type));
+		close_all(fds, n_fds);
+		return;
+	}
 	switch (type) {
 	case LINK_HELLO:
-		protocol = json_get_int(body, "protocol", 0);
-		if (protocol != LINK_PROTOCOL)
-			log_warn("the gate speaks protocol %lld of the link, this node %d", (long long)protocol,
-				 LINK_PROTOCOL);
+		on_hello(a, p, body);
 		break;
 	case LINK_START:
 		pool_start(a->pool, id, body, n_fds ? fds[used++] : -1);
@@ -156,16 +182,19 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 	default:
 		log_warn("the gate sent %s (%u), which is nothing for a node", link_message_name(type), (unsigned)type);
 	}
-	for (; used < n_fds; used++)
-		close(fds[used]);
+	close_all(fds + used, n_fds - used);
 }
 
 static void on_down(void *arg, struct peer *p, const char *reason)
 {
 	struct agent *a = arg;
 
+	if (p == a->newcomer) {
+		a->newcomer = NULL; /* an accepted peer frees itself */
+		return;
+	}
 	log_info("the gate is gone (%s)", reason);
-	a->peer = NULL; /* an accepted peer frees itself */
+	a->peer = NULL;
 	timer_stop(a->status);
 	pool_abandon(a->pool);
 }
@@ -187,12 +216,8 @@ static void on_connection(void *arg, int events)
 		close(fd);
 		return;
 	}
-	if (a->peer) {
-		log_warn("a new gate takes the place of the one before");
-		a->peer = peer_free(a->peer);
-		pool_abandon(a->pool);
-	}
-	a->peer = peer_accept(a->loop, fd, &peer_handler, a);
+	peer_free(a->newcomer);
+	a->newcomer = peer_accept(a->loop, fd, &peer_handler, a);
 }
 
 /* --- Beginning and end ------------------------------------------------------------------------------------------ */
@@ -216,6 +241,7 @@ static void on_signal(void *arg, int signo)
 	a->leaving = true;
 	a->watch = watch_free(a->watch);
 	a->peer = peer_free(a->peer);
+	a->newcomer = peer_free(a->newcomer);
 	timer_stop(a->status);
 	timer_set(a->leave, LEAVE_MS);
 	pool_abandon(a->pool);
@@ -246,6 +272,7 @@ struct agent *agent_free(struct agent *a)
 	if (!a)
 		return NULL;
 	a->peer = peer_free(a->peer);
+	a->newcomer = peer_free(a->newcomer);
 	a->watch = watch_free(a->watch);
 	if (a->sock >= 0) {
 		close(a->sock);

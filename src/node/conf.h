@@ -1,4 +1,4 @@
-/* The node's settings, as the supervisor hands them on. */
+/* The node's settings: those of Wick that concern it, and a few of its own. */
 #pragma once
 
 #include "base/err.h"
@@ -9,12 +9,14 @@ struct node_conf {
 	char *socket;            /* where the gate finds the node */
 	char *libexec;           /* folders with the runtimes' programs, ':' between them; the first that has one */
 	char *name;              /* of this machine */
-	uint64_t memory_mb;      /* for all workers together */
+	char *level;             /* text of log_level */
+	uint64_t memory;         /* bytes for all workers together */
 	uint64_t code_cache_max; /* bytes of unpacked packages */
+	uint64_t memory_mb;      /* memory, in MiB */
 	uint32_t cpus;
 	enum log_level log_level;
 };
 
-/* Flags, then environment, then what the machine says. -1: err. help: it was asked for and printed. */
+/* Environment, then flags, then what the machine says. -1: err. help: it was asked for and printed. */
 int conf_read(struct node_conf *ret, int argc, char **argv, bool *help, struct err *err);
 void conf_done(struct node_conf *c);

@@ -173,7 +173,7 @@ class Worker(Lane):
 
         self.process = subprocess.Popen(
             [str(program or BUILD / "src/runtime/wick-python")], env=environment, cwd=str(folder),
-            stdin=subprocess.DEVNULL, stdout=out_w, stderr=out_w, close_fds=True, pass_fds=(3, low),
+            stdin=subprocess.DEVNULL, stdout=out_w, stderr=out_w, close_fds=True, pass_fds=(3,),
             preexec_fn=in_child, start_new_session=True)
         theirs.close()
         os.close(out_w)
