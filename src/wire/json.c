@@ -44,6 +44,11 @@ json_t *json_parse(struct str text, struct err *err)
 		err_set(err, 0, "nested deeper than %d levels", JSON_DEPTH_MAX);
 		return NULL;
 	}
+	/* jansson takes one for the end of the text and ignores what follows. */
+	if (str_chr(text, '\0', 0) >= 0) {
+		err_set(err, 0, "there is a NUL byte in the text");
+		return NULL;
+	}
 	j = json_loadb(text.p ? text.p : "", text.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
 	if (!j)
 		err_set(err, 0, "line %d column %d: %s", MAX(je.line, 1), MAX(je.column, 0), je.text);

@@ -49,6 +49,8 @@ static void parse_and_check(void **state)
 		{STR("\"\xc0\x80\""), false, false},
 		{STR("\"\xed\xa0\x80\""), false, false},
 		{STR("\"\xf0\x9f\x98\x80\""), true, true},
+		{STR("2\0"), false, false},
+		{STR("{}\0x"), false, false},
 		{STR("]"), false, false},
 	};
 
