@@ -125,14 +125,12 @@ enum step_result auth_step(struct req *r)
 	if (f != FAIL_NONE)
 		return req_fail(r, f);
 	keys_signing_key(r->g, r, r->signing_key);
-	if (r->api != &api_s3 && !r->auth.presigned) {
+	if (r->api != &api_s3) {
 		r->auth_wants_body = true;
 		return STEP_MORE;
 	}
-	check(r, r->auth.payload_hash.p ? r->auth.payload_hash : STR("UNSIGNED-PAYLOAD"));
-	if (r->fail || r->api != &api_s3)
-		return STEP_MORE;
-	if (!r->auth.payload_hash.p && !r->auth.presigned)
+	if (!r->auth.payload_hash.p)
 		return req_failf(r, FAIL_INVALID_REQUEST, "Missing required header for this request: x-amz-content-sha256");
-	return body_make_filter(r);
+	check(r, r->auth.payload_hash);
+	return r->fail ? STEP_MORE : body_make_filter(r);
 }

@@ -3,6 +3,7 @@
  * A buffered body is held by the request and bounded by its operation; a streamed one is held by the blob writer. */
 #include "gate/body.h"
 
+#include "base/mem.h"
 #include "gate/auth.h"
 #include "gate/flow.h"
 #include "gate/gate.h"
@@ -221,7 +222,7 @@ enum step_result req_stream_to_blob(struct req *r, req_fn *next)
 		size = (int64_t)length;
 	if (size < 0)
 		return req_fail(r, FAIL_LENGTH_REQUIRED);
-	if ((uint64_t)size > S3_PUT_MAX)
+	if ((uint64_t)size > LIMIT_PUT)
 		return req_fail(r, FAIL_TOO_LARGE);
 	r->run = next;
 	r->writer = blob_writer_new(r->g->blobs, steal(&r->filter), size, &result);

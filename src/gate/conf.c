@@ -4,14 +4,16 @@
 
 #include "base/mem.h"
 
+#include <unistd.h>
+
 int gate_conf_read(struct gate_conf *c, struct err *err)
 {
 	const char *fd = getenv("WICK_LISTEN_FD"), *socket = getenv("WICK_NODE_SOCKET");
 	uint64_t n;
 
 	*c = (struct gate_conf){.listen_fd = -1};
-	if (settings_defaults(settings_table, settings_count, &c->s, err) < 0 ||
-	    settings_env(settings_table, settings_count, &c->s, err) < 0)
+	settings_defaults(settings_table, settings_count, &c->s);
+	if (settings_apply_env(settings_table, settings_count, &c->s, environ, err) < 0)
 		return -1;
 	if (!fd || !str_to_u64(str_from(fd), &n) || n > INT32_MAX)
 		return err_set(err, 0, "WICK_LISTEN_FD is not set: wick-gate is started by 'wick serve'");

@@ -12,6 +12,7 @@
 #include "gate/logs.h"
 #include "gate/nodes.h"
 #include "gate/queue.h"
+#include "model/limits.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -235,9 +236,9 @@ static void answered(struct worker *w, const struct frame *f)
 		return;
 	}
 	inv = release(w);
-	if (f->body.n > LAMBDA_RESPONSE_MAX) {
+	if (f->body.n > LIMIT_PAYLOAD_SYNC) {
 		invocation_error(inv, USAGE_FUNCTION_ERROR, "Function.ResponseSizeTooLarge",
-				 "Response payload size exceeded maximum allowed payload size (%d bytes).", LAMBDA_RESPONSE_MAX);
+				 "Response payload size exceeded maximum allowed payload size (%llu bytes).", LIMIT_PAYLOAD_SYNC);
 	} else if (f->type == FRAME_ERROR) {
 		frame_meta_get(f, FRAME_KEY_ERROR_TYPE, &type);
 		snprintf(type_text, sizeof(type_text), "%.*s", STR_ARG(type));
