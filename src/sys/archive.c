@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,28 @@
 #define BLOCK      ((size_t)65536)
 #define DEPTH_MAX  64
 #define TARGET_MAX 4096
+
+/* libarchive turns names from and to the thread's character set, and drops those that do not fit into it. Names
+ * are UTF-8 here whatever the user's locale says. */
+struct utf8 {
+	locale_t own, was;
+};
+
+static struct utf8 utf8_begin(void)
+{
+	struct utf8 u = {.own = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0)};
+
+	u.was = u.own ? uselocale(u.own) : (locale_t)0;
+	return u;
+}
+
+static void utf8_end(struct utf8 *u)
+{
+	if (!u->own)
+		return;
+	uselocale(u->was);
+	freelocale(u->own);
+}
 
 /* ---- reading ---- */
 
@@ -294,6 +317,7 @@ static struct archive *new_zip_reader(void)
 
 int archive_check(struct str zip, const struct archive_limits *lim, struct archive_totals *ret, struct err *err)
 {
+	_cleanup_(utf8_end) struct utf8 utf8 _unused_ = utf8_begin();
 	_cleanup_(reader_done) struct reader r = {.a = new_zip_reader(), .lim = lim, .dir = -1, .err = err};
 
 	if (archive_read_open_memory(r.a, zip.n ? zip.p : "", zip.n) != ARCHIVE_OK)
@@ -306,6 +330,7 @@ int archive_check(struct str zip, const struct archive_limits *lim, struct archi
 
 int archive_unpack_fd(int fd, const char *dir, const struct archive_limits *lim, struct err *err)
 {
+	_cleanup_(utf8_end) struct utf8 utf8 _unused_ = utf8_begin();
 	_cleanup_(reader_done) struct reader r = {.a = new_zip_reader(), .lim = lim, .dir = -1, .err = err};
 	_cleanup_(closep) int top = -1;
 
@@ -340,10 +365,10 @@ static la_ssize_t on_packed(struct archive *a, void *arg, const void *p, size_t 
 {
 	struct packer *pk = arg;
 
-	if (pk->out->n + n > pk->max_bytes) {
+	if (pk->full || pk->out->n + n > pk->max_bytes) {
+		/* Not an error for libarchive, which would then leak what it holds; pack_file looks at it. */
 		pk->full = true;
-		archive_set_error(a, EFBIG, "too large");
-		return -1;
+		return (la_ssize_t)n;
 	}
 	buf_add(pk->out, p, n);
 	return (la_ssize_t)n;
@@ -375,7 +400,7 @@ static int put_header(struct packer *p, const char *name, const struct stat *st,
 		archive_entry_set_symlink(e, target);
 	c = archive_write_header(p->a, e);
 	archive_entry_free(e);
-	return c == ARCHIVE_OK || c == ARCHIVE_WARN ? 0 : pack_error(p, name);
+	return (c == ARCHIVE_OK || c == ARCHIVE_WARN) && !p->full ? 0 : pack_error(p, name);
 }
 
 static int pack_file(struct packer *p, int fd, const char *name, const struct stat *st)
@@ -393,11 +418,11 @@ static int pack_file(struct packer *p, int fd, const char *name, const struct st
 		if (n <= 0)
 			return err_set(p->err, n < 0 ? errno : 0, "pack %s: %s", name,
 				       n < 0 ? "read" : "changed while it was read");
-		if (archive_write_data(p->a, block, (size_t)n) != n)
+		if (archive_write_data(p->a, block, (size_t)n) != n || p->full)
 			return pack_error(p, name);
 		left -= (uint64_t)n;
 	}
-	return archive_write_finish_entry(p->a) == ARCHIVE_OK ? 0 : pack_error(p, name);
+	return archive_write_finish_entry(p->a) == ARCHIVE_OK && !p->full ? 0 : pack_error(p, name);
 }
 
 static bool left_out(const char *name)
@@ -492,6 +517,7 @@ static int open_packer(struct packer *p)
 int archive_pack(const char *path, uint64_t max_bytes, struct buf *ret, struct err *err)
 {
 	_cleanup_(buf_done) struct buf out = BUF_NULL;
+	_cleanup_(utf8_end) struct utf8 utf8 _unused_ = utf8_begin();
 	_cleanup_(packer_done) struct packer p = {.out = &out, .max_bytes = max_bytes, .err = err};
 	_cleanup_(closep) int fd = -1;
 	const char *slash = strrchr(path, '/');
@@ -508,7 +534,7 @@ int archive_pack(const char *path, uint64_t max_bytes, struct buf *ret, struct e
 	r = S_ISDIR(st.st_mode) ? pack_folder(&p, fd, "", 0) : pack_file(&p, fd, slash ? slash + 1 : path, &st);
 	if (r < 0)
 		return -1;
-	if (archive_write_close(p.a) != ARCHIVE_OK)
+	if (archive_write_close(p.a) != ARCHIVE_OK || p.full)
 		return pack_error(&p, path);
 	buf_done(ret);
 	*ret = out;

@@ -19,5 +19,5 @@ int archive_check(struct str zip, const struct archive_limits *lim, struct archi
 /* Unpacks into dir (which must exist and be empty): files 0644 or 0755, folders 0755. */
 int archive_unpack_fd(int fd, const char *dir, const struct archive_limits *lim, struct err *err);
 /* Packs a folder (recursively, sorted, fixed times, so that equal input gives equal bytes) or one file.
- * Leaves out .git, __pycache__ and *.pyc. */
+ * Leaves out .git, __pycache__ and *.pyc. max_bytes bounds the package, not what is packed. */
 int archive_pack(const char *path, uint64_t max_bytes, struct buf *ret, struct err *err);

@@ -17,7 +17,8 @@ struct child_spec {
 	const struct child_fd *fds; /* 0, 1, 2 too where wanted; those not named are /dev/null */
 	size_t n_fds;
 	int oom_score_adj;    /* 0: as the parent */
-	bool new_session;     /* setsid: the child leads a process group of its own, child_kill reaches all of it */
+	bool new_session;     /* setsid: the child leads a process group of its own, child_kill reaches all of it;
+			       what is left of the group when the child exits is killed */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
 };
 
