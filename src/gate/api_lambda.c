@@ -9,7 +9,7 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#define FN    "/2015-03-31/functions/{}"
+#define FN               "/2015-03-31/functions/{}"
 #define CHANGE_TRIES_MAX 8
 
 static req_fn not_built;
@@ -43,7 +43,10 @@ static const struct operation operations[] = {
 };
 
 /* What AWS has and Wick has not: named, so that nobody takes a refusal for a typing error. */
-#define NOT_BUILT(name, method, path) {name, "lambda:" name, method, path, REQ_BODY_BUFFER, LAMBDA_BODY_MAX, not_built}
+#define NOT_BUILT(name, method, path)                                                                                  \
+	{                                                                                                              \
+		name, "lambda:" name, method, path, REQ_BODY_BUFFER, LAMBDA_BODY_MAX, not_built                        \
+	}
 static const struct operation missing[] = {
 	NOT_BUILT("PublishVersion", "POST", FN "/versions"),
 	NOT_BUILT("ListVersionsByFunction", "GET", FN "/versions"),
@@ -106,10 +109,6 @@ static enum step_result not_built(struct req *r)
 
 /* ---- which function ---- */
 
-#define NAME_PATTERN                                                                                                   \
-	"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"      \
-	"(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
-
 static bool find_target(struct req *r)
 {
 	struct lambda_state *state = arena_new(&r->arena, struct lambda_state);
@@ -121,7 +120,7 @@ static bool find_target(struct req *r)
 		struct violations v = {0};
 
 		violations_add(&v, r->args[0], "functionName", "Member must satisfy regular expression pattern: %s",
-			       NAME_PATTERN);
+			       LAMBDA_NAME_PATTERN);
 		violations_refuse(r, &v);
 		return false;
 	}
@@ -158,10 +157,10 @@ static const struct operation *route(struct req *r)
 		req_fail(r, known || known_missing ? FAIL_METHOD_NOT_ALLOWED : FAIL_UNKNOWN_OPERATION);
 		return NULL;
 	}
-	r->resource = str_from(arena_printf(&r->arena, "arn:aws:lambda:%s:%s:function:*", r->g->conf.s.region,
-					    r->g->conf.s.account));
-	if (op->run != not_built && names_function(op) && !find_target(r))
-		return NULL;
+	if (op->run != not_built && names_function(op))
+		return find_target(r) ? op : NULL;
+	r->resource = str_from(
+		arena_printf(&r->arena, "arn:aws:lambda:%s:%s:function:*", r->g->conf.s.region, r->g->conf.s.account));
 	return op;
 }
 
@@ -214,9 +213,9 @@ static void copy_pairs(struct req *r, struct kv *kv, size_t n)
 /* Out of the JSON document, whose life is shorter than the request's. */
 static void copy_strings(struct req *r, struct function *f)
 {
-	struct str *all[] = {&f->name,	      &f->version,	&f->arn,	  &f->runtime,	    &f->handler,
-			     &f->role,	      &f->description,	&f->code_sha256,  &f->code_blob,    &f->revision_id,
-			     &f->policy,      &f->tracing_mode, &f->architecture, &f->package_type, &f->dead_letter};
+	struct str *all[] = {&f->name,   &f->version,      &f->arn,          &f->runtime,      &f->handler,
+			     &f->role,   &f->description,  &f->code_sha256,  &f->code_blob,    &f->revision_id,
+			     &f->policy, &f->tracing_mode, &f->architecture, &f->package_type, &f->dead_letter};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		*all[i] = arena_str(&r->arena, *all[i]);
@@ -298,8 +297,9 @@ static enum step_result change_committed(struct req *r)
 	if (r->store_result == STORE_E_MISSING)
 		lambda_not_found(r);
 	else if (r->store_result == STORE_E_PRECONDITION)
-		req_failf(r, FAIL_CONFLICT, "The operation cannot be performed at this time. An update is in progress "
-					    "for resource: %.*s",
+		req_failf(r, FAIL_CONFLICT,
+			  "The operation cannot be performed at this time. An update is in progress "
+			  "for resource: %.*s",
 			  STR_ARG(r->resource));
 	else
 		req_fail_errno(r, r->store_result);
@@ -353,7 +353,8 @@ void violations_add(struct violations *v, struct str value, const char *member, 
 	if (v->n++)
 		buf_adds(&v->text, "; ");
 	if (value.p)
-		buf_printf(&v->text, "Value '%.*s' at '%s' failed to satisfy constraint: ", STR_ARG(str_sub(value, 0, 512)),
+		buf_printf(&v->text,
+			   "Value '%.*s' at '%s' failed to satisfy constraint: ", STR_ARG(str_sub(value, 0, 512)),
 			   member);
 	else
 		buf_printf(&v->text, "Value null at '%s' failed to satisfy constraint: ", member);

@@ -4,10 +4,14 @@
 #include "gate/api.h"
 #include "gate/functions.h"
 
-#define LAMBDA_ZIP_MAX	     (50u << 20) /* AWS Lambda quotas: zipped, for direct upload */
-#define LAMBDA_UNZIPPED_MAX  262144000u	 /* ibid.: 250 MB */
-#define LAMBDA_CODE_BODY_MAX 69905067u	 /* the base64 of LAMBDA_ZIP_MAX and its document, as AWS says it */
-#define LAMBDA_BODY_MAX	     (1u << 20)	 /* documents without code */
+#define LAMBDA_ZIP_MAX       (50u << 20) /* AWS Lambda quotas: zipped, for direct upload */
+#define LAMBDA_UNZIPPED_MAX  262144000u  /* ibid.: 250 MB */
+#define LAMBDA_CODE_BODY_MAX 69905067u   /* the base64 of LAMBDA_ZIP_MAX and its document, as AWS says it */
+#define LAMBDA_BODY_MAX      (1u << 20)  /* documents without code */
+
+#define LAMBDA_NAME_PATTERN                                                                                            \
+	"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"      \
+	"(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
 
 /* The operations, each in the file of its concern. */
 req_fn lambda_create, lambda_update_code;
@@ -42,14 +46,14 @@ json_t *lambda_body(struct req *r);
  * it refuses by req_fail. The strings that it sets must live in the request. */
 struct lambda_change {
 	struct str name;
-	struct str expect;   /* RevisionId that the client demands; n == 0: any */
-	bool quiet;	     /* tags and policy: LastModified stays, and so do the workers, unless ... */
-	bool restart;	     /* ... edit() sets this */
+	struct str expect; /* RevisionId that the client demands; n == 0: any */
+	bool quiet;        /* tags and policy: LastModified stays, and so do the workers, unless ... */
+	bool restart;      /* ... edit() sets this */
 	void (*edit)(struct req *r, struct function *f, void *arg);
-	req_fn *answer;	     /* when it is durable */
-	req_fn *failed;	     /* may be NULL: it is refused; called after req_fail */
+	req_fn *answer; /* when it is durable */
+	req_fn *failed; /* may be NULL: it is refused; called after req_fail */
 	void *arg;
-	struct function f;   /* after: as it was stored */
+	struct function f; /* after: as it was stored */
 	unsigned tries;
 };
 enum step_result lambda_change(struct req *r, struct lambda_change *c);
@@ -57,8 +61,8 @@ struct lambda_change *lambda_changed(struct req *r); /* in answer() and failed()
 
 /* A new RevisionId and LastModified. */
 void lambda_touch(struct req *r, struct function *f);
-struct str lambda_doc(struct req *r, const struct function *f);	     /* for the store */
-json_t *lambda_conf_json(struct req *r, const struct function *f);    /* FunctionConfiguration */
+struct str lambda_doc(struct req *r, const struct function *f);    /* for the store */
+json_t *lambda_conf_json(struct req *r, const struct function *f); /* FunctionConfiguration */
 enum step_result lambda_reply_conf(struct req *r, unsigned status, const struct function *f);
 
 /* Constraint violations, gathered and told together, as AWS does: ValidationException. */
@@ -66,8 +70,7 @@ struct violations {
 	struct buf text;
 	unsigned n;
 };
-void violations_add(struct violations *v, struct str value, const char *member, const char *fmt, ...)
-	_printf_(4, 5);
+void violations_add(struct violations *v, struct str value, const char *member, const char *fmt, ...) _printf_(4, 5);
 bool violations_refuse(struct req *r, struct violations *v); /* true after req_fail; frees */
 
 /* The members of CreateFunction and UpdateFunctionConfiguration that say how a function runs, into f (strings copied
