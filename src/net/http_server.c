@@ -445,6 +445,18 @@ void http_exchange_resume(struct http_exchange *ex)
 
 /* ---- callbacks of libmicrohttpd ---- */
 
+/* libmicrohttpd takes a short read for the end of what there is and waits for the next edge. When the client's end
+ * of stream came together with the bytes just read, that edge is past, and a broken upload would stand until its
+ * timeout: shutting down our reading side makes another. */
+static void notice_eof(struct http_exchange *ex)
+{
+	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(ex->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	char c;
+
+	if (ci && recv(ci->connect_fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+		shutdown(ci->connect_fd, SHUT_RD);
+}
+
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	struct http_exchange *ex = exchange_new(cls, conn);
@@ -468,6 +480,8 @@ static enum MHD_Result on_head(struct http_exchange *ex, const char *method, con
 	/* Queued here, a reply closes the connection: only right for a client that has not sent its body yet. */
 	if (ex->reply && ex->has_body && ex->expects)
 		return queue_reply(ex);
+	if (ex->has_body)
+		notice_eof(ex);
 	return MHD_YES;
 }
 
@@ -491,6 +505,8 @@ static enum MHD_Result on_body(struct http_exchange *ex, const char *p, size_t *
 		return *n ? drop_piece(ex, n) : MHD_YES;
 	if (*n)
 		exchange_suspend(ex);
+	else if (ex->content_length < 0 || ex->received < (uint64_t)ex->content_length)
+		notice_eof(ex);
 	return MHD_YES;
 }
 

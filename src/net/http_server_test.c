@@ -544,6 +544,11 @@ static void test_too_large_head(void **state)
 
 static void test_aborted(void **state)
 {
+	static const struct str halves[] = {
+		STR("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n"),
+		STR("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf"),
+		STR("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
+	};
 	struct app *app = *state;
 	struct client a = {.app = app,
 			   .drop = true,
@@ -551,6 +556,14 @@ static void test_aborted(void **state)
 			   .send = STR("PUT /drop HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n")};
 	struct client b = {.app = app, .drop = true, .send = STR("GET /later HTTP/1.1\r\n" END)};
 
+	for (size_t i = 0; i < ARRAY_SIZE(halves); i++) {
+		struct client c = {.app = app, .half = true, .send = halves[i]};
+
+		assert_int_equal(talk(&c).n, 0); /* closed by the server, with nothing to say */
+		buf_done(&c.got);
+	}
+	assert_int_equal(app->begun, 3);
+	assert_int_equal(app->sent, 0);
 	talk(&a);
 	talk(&b);
 	expect(state, "GET /later HTTP/1.1\r\n" END, "200", "later");
