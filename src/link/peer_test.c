@@ -244,7 +244,6 @@ static void freed_in_its_handler(void **state)
 /* Says bytes to a fresh peer; it must go down without a message. */
 static void refuses(struct fixture *x, const void *p, size_t n)
 {
-	_cleanup_(buf_done) struct buf want = BUF_NULL;
 	int fd;
 
 	peer_free(x->gate.peer);

@@ -108,11 +108,7 @@ class Gate:
                     "package_type": "Zip", "role": "arn:aws:iam::000000000000:role/r", "env": {}, "tags": {},
                     "layers": []}
         document.update(function)
-        environment = {"AWS_LAMBDA_FUNCTION_NAME": "test"}
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
-            if name in os.environ:
-                environment[name] = os.environ[name]
-        environment.update(env or {})
+        environment = {"AWS_LAMBDA_FUNCTION_NAME": "test", **(env or {})}
         ident = uuid.uuid4().bytes
         fds = []
         if zip_fd:
