@@ -1,0 +1,104 @@
+/* wick bill: what was used and what it cost, by function or by invocation. */
+#include "cli/commands.h"
+#include "cli/out.h"
+
+#include "sys/clock.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static uint64_t number(const json_t *o, const char *key)
+{
+	int64_t v = json_get_int(o, key, 0);
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+/* Of --from and --to, as Unix ms in the query. */
+static int add_time(const struct cli *c, const char *flag, struct buf *query)
+{
+	const char *s = cli_get(c, flag);
+	char text[24];
+	int64_t ms;
+
+	if (!s)
+		return 0;
+	if (!out_parse_since(str_from(s), clock_wall_ms(), &ms))
+		return cli_usage(c, "--%s %s: expected 2h, 3d, 2026-01-31 or 2026-01-31T12:00", flag, s);
+	snprintf(text, sizeof(text), "%lld", (long long)ms);
+	cli_query(query, flag, text);
+	return 0;
+}
+
+static void sum_row(struct grid *g, struct str name, const json_t *s)
+{
+	char usd[OUT_TEXT];
+
+	grid_add(g, "%.*s\t%llu\t%llu\t%.6f\t%.3f\t%s", STR_ARG(name), (unsigned long long)number(s, "invocations"),
+		 (unsigned long long)number(s, "errors"), json_number_value(json_object_get(s, "gb_seconds")),
+		 json_number_value(json_object_get(s, "device_slice_seconds")),
+		 out_usd(number(s, "cost_picousd"), usd));
+}
+
+static void print_sums(const json_t *bill)
+{
+	_cleanup_(grid_done) struct grid g = {
+		.head = "FUNCTION\t>INVOCATIONS\t>ERRORS\t>GB-SECONDS\t>DEVICE-SLICE-SECONDS\t>COST"};
+	json_t *s;
+	size_t i;
+
+	json_array_foreach(json_object_get(bill, "functions"), i, s)
+		sum_row(&g, json_get_str(s, "function", STR("-")), s);
+	sum_row(&g, STR("total"), json_object_get(bill, "total"));
+	grid_print(&g, STDOUT_FILENO);
+}
+
+static void print_invocations(const json_t *answer)
+{
+	_cleanup_(grid_done) struct grid g = {
+		.head = "TIME\tFUNCTION\tREQUEST\tSTATUS\t>QUEUE\t>START\t>INIT\t>RUN\t>BILLED\t>MEMORY\t>COST"};
+	char at[OUT_TEXT], queue[OUT_TEXT], start[OUT_TEXT], init[OUT_TEXT], run[OUT_TEXT], usd[OUT_TEXT];
+	json_t *u;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "invocations"), i, u)
+		grid_add(&g, "%s\t%.*s\t%.*s\t%.*s\t%s\t%s\t%s\t%s\t%llu ms\t%llu MB\t%s",
+			 out_local_time(json_get_int(u, "at", 0), at), STR_ARG(json_get_str(u, "function", STR("-"))),
+			 STR_ARG(json_get_str(u, "request_id", STR("-"))), STR_ARG(json_get_str(u, "status", STR("-"))),
+			 out_us(number(u, "queue_us"), queue), out_us(number(u, "start_us"), start),
+			 out_us(number(u, "init_us"), init), out_us(number(u, "run_us"), run),
+			 (unsigned long long)number(u, "billed_ms"), (unsigned long long)number(u, "max_memory_mb"),
+			 out_usd(number(u, "cost_picousd"), usd));
+	grid_print(&g, STDOUT_FILENO);
+}
+
+int bill_run(const struct cli *c)
+{
+	bool single = cli_has(c, "invocations");
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_(buf_done) struct buf query = BUF_NULL;
+	_cleanup_json_ json_t *answer = NULL;
+	struct err err = ERR_NULL;
+	char code[64];
+
+	if (c->n_args)
+		return cli_usage(c, "takes no operands");
+	cli_query(&query, "function", cli_get(c, "function"));
+	if (add_time(c, "from", &query) || add_time(c, "to", &query))
+		return EXIT_USAGE;
+	if (single)
+		cli_query(&query, "max", cli_get(c, "max") ? cli_get(c, "max") : "50");
+	client = cli_client(c);
+	if (!client)
+		return EXIT_FAILURE;
+	if (client_json(client, "wick", "GET", single ? "/_wick/invocations" : "/_wick/bill", buf_cstr(&query), NULL,
+			&answer, code, &err) < 0)
+		return cli_fail(c, &err);
+	if (c->json)
+		cli_print_json(steal(&answer));
+	else if (single)
+		print_invocations(answer);
+	else
+		print_sums(answer);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,125 @@
+/* Flags and prose of the commands, for the table in main.c alone: parser, --help, man page and completion come from
+ * them. */
+#pragma once
+
+#include "cli/commands.h"
+
+#define SERVE_MORE                                                                                                     \
+	"Starts the gateway and a node, keeps them running, and stops them in order on SIGTERM or Ctrl-C. Settings "   \
+	"come from flags, then the environment (WICK_...), then wick.yaml (--config FILE, DATA/wick.yaml, or "         \
+	"/etc/wick/wick.yaml as root), then their defaults."
+#define SERVE_EXAMPLES                                                                                                 \
+	"wick serve\n"                                                                                                 \
+	"wick serve --data ./data --listen 127.0.0.1:0\n"                                                              \
+	"WICK_LOG_LEVEL=debug wick serve\n"
+
+#define ENV_MORE                                                                                                       \
+	"With these set, every AWS SDK, the AWS CLI and this command talk to the server that wick serve started on "   \
+	"this data folder."
+#define ENV_EXAMPLES                                                                                                   \
+	"eval \"$(wick env)\"\n"                                                                                       \
+	"eval \"$(wick env --data ./data)\" && aws s3 ls\n"
+
+#define DEPLOY_MORE                                                                                                    \
+	"Deploying again updates what changed. In code, the handler is looked for in lambda_function.py, handler.py, " \
+	"app.py and main.py. A template is a SAM template.yaml: functions, buckets, S3 events, permissions; what it "  \
+	"asks for and Wick does not have is an error, and then nothing is deployed."
+#define DEPLOY_EXAMPLES                                                                                                \
+	"wick deploy handler.py --name hello\n"                                                                        \
+	"wick deploy thumbs/ --on s3:photos/uploads/ --memory 512 --env WIDTH=256\n"                                   \
+	"wick deploy template.yaml --parameter BucketName=photos\n"
+
+static const struct flag deploy_flags[] = {
+	{"name", 0, "NAME", "name of the function; of the stack, for a template"},
+	{"handler", 0, "MODULE.FUNCTION", "what is called"},
+	{"runtime", 0, "NAME", "python3.11 unless said"},
+	{"memory", 0, "MB", "128 to 10240"},
+	{"timeout", 0, "SECONDS", "1 to 900"},
+	{"env", 0, "K=V", "an environment variable; may be repeated, and then they replace all earlier ones"},
+	{"on", 0, "s3:BUCKET[/PREFIX]", "run for every object created there; the bucket is made if it is missing"},
+	{"tag", 0, "K=V", "a tag; may be repeated"},
+	{"role", 0, "ARN", "the role it runs as"},
+	{"description", 0, "TEXT", "for people"},
+	{"parameter", 0, "NAME=VALUE", "a parameter of the template; may be repeated"},
+	{0},
+};
+
+#define INVOKE_MORE                                                                                                    \
+	"The answer goes to standard output as the function gave it, the log (--log) to standard error. The exit "     \
+	"status is 1 when the function failed."
+#define INVOKE_EXAMPLES                                                                                                \
+	"wick invoke hello --event '{\"name\": \"Ada\"}'\n"                                                            \
+	"wick invoke hello --event @event.json --log\n"                                                                \
+	"echo '{}' | wick invoke hello --event - --async\n"
+
+static const struct flag invoke_flags[] = {
+	{"event", 0, "JSON|@FILE|-", "the event: JSON, a file, or - for standard input; {} unless said"},
+	{"async", 0, NULL, "queue it and do not wait"},
+	{"log", 0, NULL, "show the end of its log, and the stages of the run"},
+	{0},
+};
+
+#define LOGS_MORE "Times are local, request ids are cut to their first eight digits; --json gives whole records."
+#define LOGS_EXAMPLES                                                                                                  \
+	"wick logs hello --since 10m\n"                                                                                \
+	"wick logs hello -f\n"                                                                                         \
+	"wick logs hello --json | jq -r .text\n"
+
+static const struct flag logs_flags[] = {
+	{"follow", 'f', NULL, "go on with what comes, until Ctrl-C"},
+	{"since", 0, "TIME", "from 90s, 10m, 2h or 3d ago, or from a time as 2026-01-31T12:00"},
+	{0},
+};
+
+#define LS_EXAMPLES                                                                                                    \
+	"wick ls\n"                                                                                                    \
+	"wick ls --json | jq -r '.[].FunctionName'\n"
+#define SHOW_EXAMPLES                                                                                                  \
+	"wick show hello\n"                                                                                            \
+	"wick show hello --json\n"
+#define RM_MORE     "Buckets and what is in them stay."
+#define RM_EXAMPLES "wick rm hello thumbnail\n"
+
+#define BILL_MORE "Times are 2h or 3d ago, or 2026-01-31 or 2026-01-31T12:00, local."
+#define BILL_EXAMPLES                                                                                                  \
+	"wick bill\n"                                                                                                  \
+	"wick bill --from 1d\n"                                                                                        \
+	"wick bill --invocations --function hello\n"
+
+static const struct flag bill_flags[] = {
+	{"invocations", 0, NULL, "single invocations with their stages, newest first"},
+	{"function", 0, "NAME", "of this one only"},
+	{"from", 0, "TIME", "not older"},
+	{"to", 0, "TIME", "not newer"},
+	{"max", 0, "N", "at most so many invocations; 50 unless said"},
+	{0},
+};
+
+#define EVENTS_MORE                                                                                                    \
+	"An event that failed three times is kept with the reason until it is redriven: --redrive ID for one, "        \
+	"--redrive --function NAME for all of a function."
+#define EVENTS_EXAMPLES                                                                                                \
+	"wick events --failed\n"                                                                                       \
+	"wick events --redrive 6b2e9a54-8c3e-4a63-9d3a-0f2f1f3f7a10\n"                                                 \
+	"wick events --redrive --function hello\n"
+
+static const struct flag events_flags[] = {
+	{"failed", 0, NULL, "only those that were given up"},
+	{"queued", 0, NULL, "only those that wait or are tried again"},
+	{"function", 0, "NAME", "of this one only"},
+	{"max", 0, "N", "at most so many; 100 unless said"},
+	{"redrive", 0, NULL, "queue failed events again: the ID that follows, or all of --function"},
+	{0},
+};
+
+#define DOCTOR_MORE                                                                                                    \
+	"Each line is ok, warn or fail, and says how to mend it. The exit status is 1 when something failed."
+#define DOCTOR_EXAMPLES                                                                                                \
+	"wick doctor\n"                                                                                                \
+	"wick doctor --json\n"
+
+#define COMPLETION_EXAMPLES                                                                                            \
+	"source <(wick completion bash)\n"                                                                             \
+	"wick completion zsh > ~/.zfunc/_wick\n"                                                                       \
+	"wick completion fish > ~/.config/fish/completions/wick.fish\n"
+#define VERSION_EXAMPLES "wick version\n"

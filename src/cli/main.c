@@ -1,0 +1,39 @@
+/* wick: one command for everything that a person types. This file is the table of contents. */
+#include "cli/commands.h"
+#include "cli/flags.h"
+
+/* clang-format off */
+const struct cmd commands[] = {
+	{"serve", "[--data DIR] [--listen ADDR:PORT] [SETTINGS]", "run Wick on this machine",
+	 SERVE_MORE, SERVE_EXAMPLES, NULL, false, NULL, serve_main},
+	{"env", "[--data DIR]", "print the AWS_* variables of the local server, for eval",
+	 ENV_MORE, ENV_EXAMPLES, NULL, false, env_run, NULL},
+	{"deploy", "PATH [--name NAME] [--on s3:BUCKET[/PREFIX]] ...", "deploy a .py file, a folder, a .zip or a SAM template",
+	 DEPLOY_MORE, DEPLOY_EXAMPLES, deploy_flags, false, deploy_run, NULL},
+	{"invoke", "NAME [--event JSON|@FILE|-] [--async] [--log]", "run a function once",
+	 INVOKE_MORE, INVOKE_EXAMPLES, invoke_flags, false, invoke_run, NULL},
+	{"logs", "NAME [-f] [--since TIME]", "show what a function printed",
+	 LOGS_MORE, LOGS_EXAMPLES, logs_flags, false, logs_run, NULL},
+	{"ls", "", "list the functions", NULL, LS_EXAMPLES, NULL, false, ls_run, NULL},
+	{"show", "NAME", "show one function", NULL, SHOW_EXAMPLES, NULL, false, show_run, NULL},
+	{"rm", "NAME...", "delete functions and their triggers", RM_MORE, RM_EXAMPLES, NULL, false, rm_run, NULL},
+	{"bill", "[--invocations] [--function NAME] [--from TIME] [--to TIME]", "what was used and what it cost",
+	 BILL_MORE, BILL_EXAMPLES, bill_flags, false, bill_run, NULL},
+	{"events", "[--failed|--queued] [--function NAME] [--redrive [ID]]", "asynchronous events: waiting, failed, again",
+	 EVENTS_MORE, EVENTS_EXAMPLES, events_flags, false, events_run, NULL},
+	{"doctor", "[--data DIR]", "check what this machine lacks",
+	 DOCTOR_MORE, DOCTOR_EXAMPLES, NULL, false, doctor_run, NULL},
+	{"completion", "bash|zsh|fish", "print completion for a shell",
+	 NULL, COMPLETION_EXAMPLES, NULL, false, completion_run, NULL},
+	{"version", "", "print the version", NULL, VERSION_EXAMPLES, NULL, false, version_run, NULL},
+	{"help", "[COMMAND]", "explain a command", NULL, NULL, NULL, true, help_run, NULL},
+	{"man", "wick.1|wick-serve.1|wick.yaml.5", "print a man page", NULL, NULL, NULL, true, man_run, NULL},
+};
+/* clang-format on */
+
+const size_t n_commands = ARRAY_SIZE(commands);
+
+int main(int argc, char **argv)
+{
+	return cmd_main(argc, argv);
+}

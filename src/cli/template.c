@@ -1,0 +1,705 @@
+/* SAM templates into a plan. Pure: reads no file and asks no server. Two walks over the resources: functions and
+ * buckets first, what joins them after. Each type has a table of the properties it takes; one that is not in the table
+ * is an error that names it, so that nothing a template asks for is dropped without a word. */
+#include "cli/template.h"
+
+#include "base/buf.h"
+#include "cli/template_eval.h"
+
+union item {
+	struct plan_function *function;
+	struct plan_bucket *bucket;
+	struct plan_permission *permission;
+	struct plan_trigger *trigger;
+};
+
+struct property {
+	const char *name;
+	/* v is evaluated. NULL: accepted, and it changes nothing. */
+	int (*set)(struct template *t, union item it, const json_t *v);
+};
+
+static int apply_properties(struct template *t, const char *type, const struct property *table, const json_t *props,
+			    union item it)
+{
+	const char *key;
+	json_t *v;
+
+	if (props && !json_is_object(props))
+		return template_fail(t, "must be a mapping");
+	json_object_foreach((json_t *)props, key, v)
+	{
+		const struct property *p = table;
+		_cleanup_json_ json_t *done = NULL;
+		int r = 0;
+
+		template_enter(t, key);
+		while (p->name && strcmp(p->name, key) != 0)
+			p++;
+		if (!p->name)
+			return template_fail(t, "this property of %s is not supported", type);
+		if (p->set) {
+			done = template_eval(t, v);
+			if (!done)
+				return -1;
+			if (!json_is_null(done))
+				r = p->set(t, it, done);
+		}
+		if (r < 0)
+			return -1;
+		template_leave(t);
+	}
+	return 0;
+}
+
+static int want_text(struct template *t, const json_t *v, struct str *ret)
+{
+	return template_text(t, v, ret) ? 0 : template_fail(t, "must be a string");
+}
+
+static int want_number(struct template *t, const json_t *v, uint64_t *ret)
+{
+	struct str s;
+
+	if (!template_text(t, v, &s) || !str_to_u64(s, ret) || *ret == 0)
+		return template_fail(t, "must be a whole number above 0");
+	return 0;
+}
+
+#define FUNCTION_TEXT(member)                                                                                          \
+	static int set_##member(struct template *t, union item it, const json_t *v)                                    \
+	{                                                                                                              \
+		return want_text(t, v, &it.function->member);                                                          \
+	}
+#define FUNCTION_NUMBER(member)                                                                                        \
+	static int set_##member(struct template *t, union item it, const json_t *v)                                    \
+	{                                                                                                              \
+		return want_number(t, v, &it.function->member);                                                        \
+	}
+FUNCTION_TEXT(handler)
+FUNCTION_TEXT(runtime)
+FUNCTION_TEXT(description)
+FUNCTION_NUMBER(timeout_s)
+FUNCTION_NUMBER(memory_mb)
+
+static int set_role(struct template *t, union item it, const json_t *v)
+{
+	struct str role;
+
+	if (want_text(t, v, &role) < 0)
+		return -1;
+	if (!str_starts(role, STR("arn:")))
+		role = str_from(arena_printf(&t->plan->arena, "arn:aws:iam::%.*s:role/%.*s", STR_ARG(t->conf->account),
+					     STR_ARG(role)));
+	it.function->role = role;
+	return 0;
+}
+
+/* A mapping of names to scalars, over what is there already (Globals first, then the function's own). */
+static int merge_kv(struct template *t, const json_t *v, struct kv **list, size_t *n)
+{
+	const char *key;
+	json_t *e;
+
+	if (!json_is_object(v))
+		return template_fail(t, "must be a mapping of names to values");
+	json_object_foreach((json_t *)v, key, e)
+	{
+		struct str name = arena_str(&t->plan->arena, str_from(key)), text;
+		struct kv *at = NULL;
+
+		if (!template_text(t, e, &text))
+			return template_fail(t, "%s must be a string", key);
+		for (size_t i = 0; i < *n; i++)
+			if (str_eq((*list)[i].k, name))
+				at = &(*list)[i];
+		if (!at)
+			at = plan_grow(&t->plan->arena, (void **)list, n, sizeof(**list));
+		*at = (struct kv){name, text};
+	}
+	return 0;
+}
+
+static int set_environment(struct template *t, union item it, const json_t *v)
+{
+	const char *key;
+	json_t *e;
+
+	it.function->env_said = true;
+	if (!json_is_object(v))
+		return template_fail(t, "must be a mapping with Variables");
+	json_object_foreach((json_t *)v, key, e)
+	{
+		if (strcmp(key, "Variables") != 0)
+			return template_fail(t, "%s is not supported (Variables is)", key);
+		if (merge_kv(t, e, &it.function->env, &it.function->n_env) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* SAM: a mapping. CloudFormation: a list of {Key, Value}. */
+static int set_tags(struct template *t, union item it, const json_t *v)
+{
+	_cleanup_json_ json_t *map = json_object();
+	json_t *e;
+	size_t i;
+
+	if (!json_is_array(v))
+		return merge_kv(t, v, &it.function->tags, &it.function->n_tags);
+	json_array_foreach((json_t *)v, i, e)
+	{
+		const char *key = json_string_value(json_object_get(e, "Key"));
+
+		if (!key || !json_object_get(e, "Value"))
+			return template_fail(t, "each tag needs Key and Value");
+		json_object_set(map, key, json_object_get(e, "Value"));
+	}
+	return merge_kv(t, map, &it.function->tags, &it.function->n_tags);
+}
+
+static void code_from_text(struct plan_function *f, struct str s)
+{
+	struct str rest = str_sub(s, strlen("s3://"), s.n);
+
+	f->code_kind = PLAN_CODE_PATH;
+	f->code = s;
+	if (str_starts(s, STR("s3://")) && str_cut(rest, '/', &f->code, &f->code_key))
+		f->code_kind = PLAN_CODE_S3;
+}
+
+/* Members of the object forms of a function's code: {"Bucket", "Key"}, {"S3Bucket", "S3Key"}, {"ZipFile"}. */
+static int set_code(struct template *t, union item it, const json_t *v)
+{
+	struct plan_function *f = it.function;
+	struct str s;
+	const char *key;
+	json_t *e;
+
+	if (template_text(t, v, &s)) {
+		code_from_text(f, s);
+		return 0;
+	}
+	f->code_kind = PLAN_CODE_NONE;
+	f->code = f->code_key = STR_NULL;
+	json_object_foreach((json_t *)v, key, e)
+	{
+		if (want_text(t, e, &s) < 0)
+			return -1;
+		if (strcmp(key, "ZipFile") == 0) {
+			f->code_kind = PLAN_CODE_INLINE;
+			f->code = s;
+		} else if (strcmp(key, "Bucket") == 0 || strcmp(key, "S3Bucket") == 0) {
+			f->code_kind = PLAN_CODE_S3;
+			f->code = s;
+		} else if (strcmp(key, "Key") == 0 || strcmp(key, "S3Key") == 0) {
+			f->code_key = s;
+		} else {
+			return template_fail(t, "%s is not supported here", key);
+		}
+	}
+	if (f->code_kind == PLAN_CODE_NONE || (f->code_kind == PLAN_CODE_S3 && f->code_key.n == 0))
+		return template_fail(t, "must be a path, s3://BUCKET/KEY, or a mapping with bucket and key");
+	return 0;
+}
+
+static int set_inline(struct template *t, union item it, const json_t *v)
+{
+	it.function->code_kind = PLAN_CODE_INLINE;
+	return want_text(t, v, &it.function->code);
+}
+
+static int set_ephemeral(struct template *t, union item it, const json_t *v)
+{
+	const json_t *size = json_object_get(v, "Size");
+
+	return size ? want_number(t, size, &it.function->ephemeral_mb) : template_fail(t, "needs Size");
+}
+
+static int set_architectures(struct template *t, union item it, const json_t *v)
+{
+	if (json_array_size(v) == 1 && json_is_string(json_array_get(v, 0)) &&
+	    strcmp(json_string_value(json_array_get(v, 0)), "x86_64") == 0)
+		return 0;
+	return template_fail(t, "only [x86_64] is supported");
+}
+
+static int set_package_type(struct template *t, union item it, const json_t *v)
+{
+	struct str s;
+
+	if (template_text(t, v, &s) && str_eqz(s, "Zip"))
+		return 0;
+	return template_fail(t, "only Zip is supported");
+}
+
+static int set_policies(struct template *t, union item it, const json_t *v)
+{
+	plan_note(t->plan,
+		  "%.*s: Policies are accepted, but roles are not narrowed yet: a function may use all of this "
+		  "server's S3 and Lambda",
+		  STR_ARG(it.function->logical));
+	return 0;
+}
+
+static const struct property sam_function[] = {
+	{"FunctionName", NULL}, /* template_name */
+	{"Handler", set_handler},
+	{"Runtime", set_runtime},
+	{"CodeUri", set_code},
+	{"InlineCode", set_inline},
+	{"Description", set_description},
+	{"MemorySize", set_memory_mb},
+	{"Timeout", set_timeout_s},
+	{"Environment", set_environment},
+	{"Tags", set_tags},
+	{"Role", set_role},
+	{"Policies", set_policies},
+	{"EphemeralStorage", set_ephemeral},
+	{"Architectures", set_architectures},
+	{"PackageType", set_package_type},
+	{"Events", NULL}, /* the second walk */
+	{0},
+};
+
+static const struct property sam_globals[] = {
+	{"Handler", set_handler},
+	{"Runtime", set_runtime},
+	{"CodeUri", set_code},
+	{"MemorySize", set_memory_mb},
+	{"Timeout", set_timeout_s},
+	{"Environment", set_environment},
+	{"Tags", set_tags},
+	{"EphemeralStorage", set_ephemeral},
+	{"Architectures", set_architectures},
+	{0},
+};
+
+static const struct property lambda_function[] = {
+	{"FunctionName", NULL},
+	{"Handler", set_handler},
+	{"Runtime", set_runtime},
+	{"Code", set_code},
+	{"Description", set_description},
+	{"MemorySize", set_memory_mb},
+	{"Timeout", set_timeout_s},
+	{"Environment", set_environment},
+	{"Tags", set_tags},
+	{"Role", set_role},
+	{"EphemeralStorage", set_ephemeral},
+	{"Architectures", set_architectures},
+	{"PackageType", set_package_type},
+	{0},
+};
+
+static int plan_function_of(struct template *t, const char *logical, const char *type, const json_t *props)
+{
+	bool sam = strcmp(type, TYPE_SAM_FUNCTION) == 0;
+	const json_t *global = json_object_get(t->globals, "Function");
+	struct plan_function *f = plan_add(t->plan, functions);
+	union item it = {.function = f};
+
+	f->logical = arena_str(&t->plan->arena, str_from(logical));
+	f->env_said = true;
+	if (template_name(t, logical, &f->name) < 0)
+		return -1;
+	if (sam && global && apply_properties(t, "Globals.Function", sam_globals, global, it) < 0)
+		return -1;
+	if (apply_properties(t, type, sam ? sam_function : lambda_function, props, it) < 0)
+		return -1;
+	if (f->handler.n == 0)
+		return template_fail(t, "needs a Handler, as in handler.lambda_handler");
+	if (f->runtime.n == 0)
+		return template_fail(t, "needs a Runtime, as in python3.11");
+	if (f->code_kind == PLAN_CODE_NONE && sam)
+		code_from_text(f, STR("."));
+	else if (f->code_kind == PLAN_CODE_NONE)
+		return template_fail(t, "needs Code");
+	return 0;
+}
+
+static const struct property bucket_properties[] = {
+	{"BucketName", NULL},
+	{"NotificationConfiguration", NULL}, /* the second walk */
+	{0},
+};
+
+static int plan_bucket_of(struct template *t, const char *logical, const char *type, const json_t *props)
+{
+	struct plan_bucket *b = plan_add(t->plan, buckets);
+
+	if (template_name(t, logical, &b->name) < 0)
+		return -1;
+	return apply_properties(t, type, bucket_properties, props, (union item){.bucket = b});
+}
+
+static int plan_role_of(struct template *t, const char *logical, const char *type, const json_t *props)
+{
+	plan_note(t->plan, "%s: the role is accepted as a name, but roles are not narrowed yet", logical);
+	return 0;
+}
+
+/* "name" or its ARN. */
+static struct str function_name(struct str s)
+{
+	ssize_t at = str_find(s, STR(":function:"));
+
+	return at < 0 ? s : str_sub(s, (size_t)at + strlen(":function:"), s.n);
+}
+
+#define PERMISSION_TEXT(member)                                                                                        \
+	static int set_permission_##member(struct template *t, union item it, const json_t *v)                         \
+	{                                                                                                              \
+		return want_text(t, v, &it.permission->member);                                                        \
+	}
+PERMISSION_TEXT(function)
+PERMISSION_TEXT(action)
+PERMISSION_TEXT(principal)
+PERMISSION_TEXT(source_arn)
+PERMISSION_TEXT(source_account)
+
+static const struct property permission_properties[] = {
+	{"FunctionName", set_permission_function},        {"Action", set_permission_action},
+	{"Principal", set_permission_principal},          {"SourceArn", set_permission_source_arn},
+	{"SourceAccount", set_permission_source_account}, {0},
+};
+
+static int plan_permission_of(struct template *t, const char *logical, const char *type, const json_t *props)
+{
+	struct plan_permission *p = plan_add(t->plan, permissions);
+
+	p->statement_id = arena_str(&t->plan->arena, str_from(logical));
+	if (apply_properties(t, type, permission_properties, props, (union item){.permission = p}) < 0)
+		return -1;
+	p->function = function_name(p->function);
+	if (p->function.n == 0 || p->action.n == 0 || p->principal.n == 0)
+		return template_fail(t, "needs FunctionName, Action and Principal");
+	return 0;
+}
+
+/* Prefix and suffix of {"S3Key": {"Rules": [{"Name", "Value"}]}}. */
+static int read_filter(struct template *t, struct plan_trigger *g, const json_t *filter)
+{
+	const json_t *rules = json_object_get(json_object_get(filter, "S3Key"), "Rules");
+	struct str name, value;
+	json_t *e;
+	size_t i;
+
+	if (!json_is_array(rules))
+		return template_fail(t, "a Filter needs S3Key with Rules");
+	json_array_foreach((json_t *)rules, i, e)
+	{
+		if (!template_text(t, json_object_get(e, "Name"), &name) ||
+		    !template_text(t, json_object_get(e, "Value"), &value))
+			return template_fail(t, "each rule of a Filter needs Name and Value");
+		if (str_ieq(name, STR("prefix")))
+			g->prefix = value;
+		else if (str_ieq(name, STR("suffix")))
+			g->suffix = value;
+		else
+			return template_fail(t, "a Filter's rule is named prefix or suffix, not %.*s", STR_ARG(name));
+	}
+	return 0;
+}
+
+static int read_events(struct template *t, struct plan_trigger *g, const json_t *v)
+{
+	struct str s;
+
+	if (!json_is_array(v)) {
+		if (want_text(t, v, &s) < 0)
+			return -1;
+		*(struct str *)plan_grow(&t->plan->arena, (void **)&g->events, &g->n_events, sizeof(s)) = s;
+		return 0;
+	}
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		if (want_text(t, json_array_get(v, i), &s) < 0)
+			return -1;
+		*(struct str *)plan_grow(&t->plan->arena, (void **)&g->events, &g->n_events, sizeof(s)) = s;
+	}
+	return 0;
+}
+
+/* S3 may call the function: what SAM adds by itself next to an S3 event. */
+static void allow_bucket(struct plan *p, const struct plan_trigger *g)
+{
+	struct plan_permission *m = plan_add(p, permissions);
+
+	*m = (struct plan_permission){
+		.function = g->function,
+		.statement_id = str_from(arena_printf(&p->arena, "wick-s3-%.*s", STR_ARG(g->bucket))),
+		.action = STR("lambda:InvokeFunction"),
+		.principal = STR("s3.amazonaws.com"),
+		.source_arn = str_from(arena_printf(&p->arena, "arn:aws:s3:::%.*s", STR_ARG(g->bucket))),
+	};
+	for (size_t i = 0; i + 1 < p->n_permissions; i++)
+		if (str_eq(p->permissions[i].statement_id, m->statement_id) &&
+		    str_eq(p->permissions[i].function, m->function)) {
+			p->n_permissions--;
+			return;
+		}
+}
+
+static int trigger_bucket(struct template *t, union item it, const json_t *v)
+{
+	return want_text(t, v, &it.trigger->bucket);
+}
+
+static int trigger_events(struct template *t, union item it, const json_t *v)
+{
+	return read_events(t, it.trigger, v);
+}
+
+static int trigger_filter(struct template *t, union item it, const json_t *v)
+{
+	return read_filter(t, it.trigger, v);
+}
+
+static int trigger_function(struct template *t, union item it, const json_t *v)
+{
+	if (want_text(t, v, &it.trigger->function) < 0)
+		return -1;
+	it.trigger->function = function_name(it.trigger->function);
+	return 0;
+}
+
+static const struct property sam_s3_event[] = {
+	{"Bucket", trigger_bucket},
+	{"Events", trigger_events},
+	{"Filter", trigger_filter},
+	{0},
+};
+
+static const struct property bucket_notification[] = {
+	{"Event", trigger_events},
+	{"Function", trigger_function},
+	{"Filter", trigger_filter},
+	{0},
+};
+
+static int plan_event(struct template *t, struct str function, const json_t *event)
+{
+	const char *type = json_string_value(json_object_get(event, "Type"));
+	struct plan_trigger *g;
+
+	if (!type || strcmp(type, "S3") != 0)
+		return template_fail(t, "an event of type %s is not supported (S3 is)", type ? type : "(none)");
+	g = plan_add(t->plan, triggers);
+	g->function = function;
+	template_enter(t, "Properties");
+	if (apply_properties(t, "an S3 event", sam_s3_event, json_object_get(event, "Properties"),
+			     (union item){.trigger = g}) < 0)
+		return -1;
+	if (g->bucket.n == 0 || g->n_events == 0)
+		return template_fail(t, "an S3 event needs Bucket and Events");
+	template_leave(t);
+	allow_bucket(t->plan, g);
+	return 0;
+}
+
+/* The second walk over a function: its Events. */
+static int join_function(struct template *t, const char *logical, const json_t *props)
+{
+	const json_t *events = json_object_get(props, "Events");
+	struct str name;
+	const char *key;
+	json_t *e;
+
+	if (!events)
+		return 0;
+	if (template_name(t, logical, &name) < 0)
+		return -1;
+	template_enter(t, "Events");
+	json_object_foreach((json_t *)events, key, e)
+	{
+		template_enter(t, key);
+		if (plan_event(t, name, e) < 0)
+			return -1;
+		template_leave(t);
+	}
+	template_leave(t);
+	return 0;
+}
+
+/* The second walk over a bucket: NotificationConfiguration.LambdaConfigurations. */
+static int join_bucket(struct template *t, const char *logical, const json_t *props)
+{
+	const json_t *conf = json_object_get(props, "NotificationConfiguration");
+	const json_t *list = json_object_get(conf, "LambdaConfigurations");
+	struct str name;
+	json_t *e;
+	size_t i;
+
+	if (!conf)
+		return 0;
+	template_enter(t, "NotificationConfiguration");
+	if (!json_is_array(list) || json_object_size(conf) != 1)
+		return template_fail(t, "only LambdaConfigurations is supported");
+	if (template_name(t, logical, &name) < 0)
+		return -1;
+	json_array_foreach((json_t *)list, i, e)
+	{
+		struct plan_trigger *g = plan_add(t->plan, triggers);
+
+		g->bucket = name;
+		if (apply_properties(t, "LambdaConfigurations", bucket_notification, e, (union item){.trigger = g}) < 0)
+			return -1;
+		if (g->function.n == 0 || g->n_events == 0)
+			return template_fail(t, "each of LambdaConfigurations needs Event and Function");
+	}
+	template_leave(t);
+	return 0;
+}
+
+static const struct resource_type {
+	const char *name;
+	int (*plan)(struct template *t, const char *logical, const char *type, const json_t *props);
+	int (*join)(struct template *t, const char *logical, const json_t *props);
+} resource_types[] = {
+	{TYPE_SAM_FUNCTION, plan_function_of, join_function},
+	{TYPE_FUNCTION, plan_function_of, NULL},
+	{TYPE_BUCKET, plan_bucket_of, join_bucket},
+	{TYPE_PERMISSION, plan_permission_of, NULL},
+	{TYPE_ROLE, plan_role_of, NULL},
+};
+
+static const struct resource_type *resource_type(struct template *t, const json_t *r)
+{
+	const char *type = json_string_value(json_object_get(r, "Type"));
+
+	for (size_t i = 0; type && i < ARRAY_SIZE(resource_types); i++)
+		if (strcmp(type, resource_types[i].name) == 0)
+			return &resource_types[i];
+	template_fail(t, "a resource of type %s is not supported", type ? type : "(none)");
+	return NULL;
+}
+
+static int check_attributes(struct template *t, const json_t *r)
+{
+	static const char *const known[] = {"Type",     "Properties",     "DependsOn",
+					    "Metadata", "DeletionPolicy", "UpdateReplacePolicy"};
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)r, key, v)
+	{
+		bool found = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+			found = found || strcmp(key, known[i]) == 0;
+		if (!found)
+			return template_fail(t, "the attribute %s is not supported", key);
+	}
+	return 0;
+}
+
+static int walk(struct template *t, bool second)
+{
+	const char *logical;
+	json_t *r;
+
+	template_enter(t, "Resources");
+	json_object_foreach((json_t *)t->resources, logical, r)
+	{
+		const struct resource_type *type;
+		const json_t *props = json_object_get(r, "Properties");
+
+		template_enter(t, logical);
+		type = resource_type(t, r);
+		if (!type || (!second && check_attributes(t, r) < 0))
+			return -1;
+		template_enter(t, "Properties");
+		if (!second && type->plan(t, logical, type->name, props) < 0)
+			return -1;
+		if (second && type->join && type->join(t, logical, props) < 0)
+			return -1;
+		template_leave(t);
+		template_leave(t);
+	}
+	template_leave(t);
+	return 0;
+}
+
+static int check_sections(struct template *t, const json_t *doc)
+{
+	static const char *const known[] = {"AWSTemplateFormatVersion",
+					    "Transform",
+					    "Description",
+					    "Metadata",
+					    "Globals",
+					    "Parameters",
+					    "Resources",
+					    "Outputs"};
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)doc, key, v)
+	{
+		bool found = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+			found = found || strcmp(key, known[i]) == 0;
+		if (found)
+			continue;
+		template_enter(t, key);
+		return template_fail(t, "this section is not supported");
+	}
+	json_object_foreach((json_t *)t->globals, key, v)
+	{
+		if (strcmp(key, "Function") == 0)
+			continue;
+		template_enter(t, "Globals");
+		template_enter(t, key);
+		return template_fail(t, "only Function is supported in Globals");
+	}
+	for (size_t i = 0; i < t->conf->n_params; i++) {
+		_cleanup_(freep) char *name = str_dup(t->conf->params[i].k);
+
+		if (!json_object_get(t->params, name))
+			return template_fail(t, "--parameter %s: the template has no such parameter", name);
+	}
+	return 0;
+}
+
+static int outputs(struct template *t, const json_t *list)
+{
+	const char *key;
+	json_t *o;
+
+	template_enter(t, "Outputs");
+	json_object_foreach((json_t *)list, key, o)
+	{
+		struct plan_output *out = plan_add(t->plan, outputs);
+		const json_t *description = json_object_get(o, "Description");
+
+		template_enter(t, key);
+		out->name = arena_str(&t->plan->arena, str_from(key));
+		if (!json_object_get(o, "Value"))
+			return template_fail(t, "needs a Value");
+		if (template_string(t, json_object_get(o, "Value"), &out->value) < 0 ||
+		    (description && template_string(t, description, &out->description) < 0))
+			return -1;
+		template_leave(t);
+	}
+	template_leave(t);
+	return 0;
+}
+
+int template_plan(const json_t *doc, const struct template_conf *conf, struct plan *ret, struct err *err)
+{
+	struct template t = {
+		.conf = conf,
+		.params = json_object_get(doc, "Parameters"),
+		.resources = json_object_get(doc, "Resources"),
+		.globals = json_object_get(doc, "Globals"),
+		.plan = ret,
+		.err = err,
+	};
+
+	ret->whole = true;
+	if (!json_is_object(doc) || json_object_size(t.resources) == 0)
+		return template_fail(&t, "not a template: there is no mapping named Resources");
+	if (check_sections(&t, doc) < 0 || walk(&t, false) < 0 || walk(&t, true) < 0)
+		return -1;
+	return outputs(&t, json_object_get(doc, "Outputs"));
+}
