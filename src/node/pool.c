@@ -234,6 +234,7 @@ struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct
 		      struct err *err)
 {
 	_cleanup_(freep) char *code_folder = xasprintf("%s/node/code", conf->data);
+	_cleanup_(freep) char *theirs = xasprintf("LAMBDA_TASK_ROOT=%s/", code_folder);
 	struct pool *p = xnew(struct pool);
 	int r;
 
@@ -241,7 +242,9 @@ struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct
 	p->tmp = xasprintf("%s/node/tmp", conf->data);
 	p->watch = timer_new(l, pool_watch, p);
 	p->sweep = timer_new(l, pool_sweep, p);
-	/* What workers of an earlier life left there. */
+	/* A node that was killed takes its workers with it, but not what they had started. */
+	if (usage_kill_by_env(theirs))
+		log_info("ended processes that workers of an earlier life had left");
 	r = rm_rf(p->tmp);
 	if (r == 0)
 		r = mkdir_p(p->tmp, 0711);

@@ -2,13 +2,19 @@
  * children of each main thread, which is where an interpreter forks. */
 #include "node/usage.h"
 
+#include "base/buf.h"
+#include "sys/file.h"
+
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CHILDREN_MAX 256
 #define DEPTH_MAX    8
+#define ENVIRON_MAX  (4u << 20)
 
 /* The head of a file of /proc, NUL-terminated. */
 static ssize_t read_proc(const char *path, char *p, size_t n)
@@ -104,4 +110,40 @@ uint64_t usage_rss_kib(int pid)
 uint64_t usage_pss_kib(int pid)
 {
 	return sum_of(pid, pss_of, 0);
+}
+
+static bool env_has(int pid, struct str text)
+{
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+	struct str rest, one;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+	if (file_read(path, ENVIRON_MAX, &b) < 0)
+		return false;
+	rest = buf_str(&b);
+	while (rest.n) {
+		str_cut(rest, '\0', &one, &rest);
+		if (str_starts(one, text))
+			return true;
+	}
+	return false;
+}
+
+size_t usage_kill_by_env(const char *text)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	size_t n = 0;
+
+	if (!d)
+		return 0;
+	while ((e = readdir(d))) {
+		int pid = atoi(e->d_name);
+
+		if (pid > 1 && pid != getpid() && env_has(pid, str_from(text)) && kill(pid, SIGKILL) == 0)
+			n++;
+	}
+	closedir(d);
+	return n;
 }

@@ -1,4 +1,4 @@
-/* What a running worker uses, read from /proc: a cheap figure that may be too high, and an exact one. */
+/* What the kernel tells of processes under /proc: what a worker uses, and who belongs to it. */
 #pragma once
 
 #include "base/util.h"
@@ -10,3 +10,7 @@ uint64_t usage_rss_kib(int pid);
 uint64_t usage_pss_kib(int pid);
 /* Children of the calling process, zombies included: their number, of which max at most are in pids. */
 size_t usage_children(int *pids, size_t max);
+
+/* Ends (SIGKILL) every other process whose first environment held a variable that begins with text ("NAME=value...");
+ * of those that this user may look at. Returns how many. */
+size_t usage_kill_by_env(const char *text);

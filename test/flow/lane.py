@@ -89,8 +89,12 @@ class Lane:
         self.sock.setblocking(False)
         os.set_blocking(self.pipe, False)
         self.decoder = Decoder()
-        self.output = b""
+        self.printed = bytearray()
         self.closed = False
+
+    @property
+    def output(self):
+        return bytes(self.printed)
 
     def drain(self):
         while True:
@@ -100,7 +104,7 @@ class Lane:
                 return
             if not data:
                 return
-            self.output += data
+            self.printed += data
 
     def send(self, data, timeout=60):
         view, end = memoryview(data), time.monotonic() + timeout

@@ -162,8 +162,11 @@ class Node:
     def start(self):
         self.process = subprocess.Popen([lane.BUILD / "src/node/wick-node", "--data", self.data, "--socket",
                                          self.socket], env=self.environment, stderr=subprocess.PIPE)
-        line = self.process.stderr.readline()
-        assert b"ready" in line, line
+        said = b""
+        while b"ready" not in said:
+            line = self.process.stderr.readline()
+            assert line, said
+            said += line
 
     def gate(self):
         g = Gate(self.socket, self.folder)
@@ -268,13 +271,15 @@ def test_packages_stay_for_the_next_life(node, gate):
 
 
 def test_leftovers_of_an_earlier_life_are_removed(node, gate):
-    w = gate.worker()
+    w = gate.worker({"app.py": STUBBORN})
+    daemon, child = w.invoke("daemon").json, w.invoke("fork").json
     (node.tmp / w.id.hex() / "file").write_text("x")
     node.process.kill()
     node.process.communicate()
     until(lambda: not alive(w.pid), "the worker outlives its node")
     (node.code / ".new-x").mkdir()
     node.start()
+    until(lambda: not alive(daemon) and not alive(child), "what a worker started outlives the node")
     assert list(node.tmp.iterdir()) == [] and not (node.code / ".new-x").exists()
 
 
