@@ -93,8 +93,9 @@ enum step_result auth_check_body(struct req *r)
 	r->auth_wants_body = false;
 	sha256(buf_cstr(&r->body), r->body.n, hash);
 	hex_encode(hash, sizeof(hash), hex);
+	/* Only S3 tells a changed body from a changed request. */
 	if (r->auth.payload_hash.p && !str_eqz(r->auth.payload_hash, hex))
-		return req_fail(r, FAIL_SHA256_MISMATCH);
+		return req_fail(r, FAIL_BAD_SIGNATURE);
 	return check(r, str_from(hex));
 }
 
@@ -102,7 +103,13 @@ static enum step_result unsigned_request(struct req *r)
 {
 	r->api = api_of_path(r->path);
 	r->who = (struct principal){.kind = PRINCIPAL_ANONYMOUS};
-	return r->api == &api_s3 ? body_make_filter(r) : STEP_MORE;
+	if (r->api != &api_s3)
+		return STEP_MORE;
+	/* What is open to everyone is checked like the rest, but for signatures, which need a key. */
+	r->auth.payload_hash = req_header(r, "x-amz-content-sha256");
+	if (str_starts(r->auth.payload_hash, STR("STREAMING-AWS4-")))
+		return req_fail(r, FAIL_ACCESS_DENIED);
+	return body_make_filter(r);
 }
 
 enum step_result auth_step(struct req *r)

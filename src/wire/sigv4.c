@@ -513,7 +513,6 @@ static enum sigv4_error read_query_form(const struct sigv4_request *r, struct ar
 	if (!str_eq(parts[Q_ALGORITHM], STR(ALGORITHM)) || !parts[Q_CREDENTIAL].p || !parts[Q_HEADERS].p ||
 	    !parts[Q_SIGNATURE].p || !str_to_u64(parts[Q_EXPIRES], &expires) || expires > MAX_EXPIRES)
 		return SIGV4_MALFORMED;
-	auth->presigned = true;
 	auth->expires_s = (uint32_t)expires;
 	auth->signed_headers = parts[Q_HEADERS];
 	auth->signature = parts[Q_SIGNATURE];
@@ -534,10 +533,11 @@ enum sigv4_error sigv4_read(const struct sigv4_request *r, struct arena *a, stru
 	size_t n = find_header(r, STR("authorization"), &authorization);
 	bool by_header = n > 0 && str_starts(authorization, STR("AWS")), by_query;
 
-	*ret = (struct sigv4_auth){0};
+	*ret = (struct sigv4_auth){.presigned = !by_header};
 	if (!find_query_parts(r->query, parts))
 		return SIGV4_MALFORMED;
 	by_query = parts[Q_ALGORITHM].p || parts[Q_CREDENTIAL].p || parts[Q_SIGNATURE].p;
+	ret->presigned = by_query && !by_header;
 	if (by_header && (n > 1 || by_query || !str_starts(authorization, STR(ALGORITHM " "))))
 		return SIGV4_MALFORMED;
 	if (by_header)

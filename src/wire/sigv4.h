@@ -29,7 +29,7 @@ enum sigv4_error {
 
 /* What the request says of itself, before the secret is known. */
 struct sigv4_auth {
-	bool presigned;
+	bool presigned; /* said by the query; true also of one that cannot be read */
 	struct str access_key, date /* YYYYMMDD */, region, service;
 	struct str scope;          /* date/region/service/aws4_request */
 	struct str signed_headers; /* "host;x-amz-date" */
