@@ -262,11 +262,11 @@ def test_ends_of_the_process(worker, code, status, output):
 
 
 def test_keyboard_interrupt_ends_the_worker(worker):
-    w = worker("def handler(e, c): raise KeyboardInterrupt\n")
+    w = worker("def handler(e, c):\n    print('partial', end='')\n    raise KeyboardInterrupt\n")
     with pytest.raises(lane.Closed):
         w.invoke(0)
     assert w.wait() != 0
-    assert b"KeyboardInterrupt" in w.output
+    assert b"KeyboardInterrupt" in w.output and b"partial" in w.output
 
 
 def test_exit_while_importing(worker):

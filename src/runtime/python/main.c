@@ -71,7 +71,7 @@ static PyStatus start_python(void)
 	return s;
 }
 
-/* Output of C code reaches the log a line at a time as well, so that a crash loses none. */
+/* Lines reach the log as they are printed, so that a crash loses none. */
 static void line_buffer(const char *stream)
 {
 	PyObject *f = PySys_GetObject(stream);
@@ -86,32 +86,44 @@ static void line_buffer(const char *stream)
 	PyErr_Clear();
 }
 
-/* Does not return where the handler left by sys.exit: PyErr_Print ends the process with its status. */
+static void flush(const char *stream)
+{
+	PyObject *f = PySys_GetObject(stream);
+	PyObject *r = f ? PyObject_CallMethod(f, "flush", NULL) : NULL;
+
+	Py_XDECREF(r);
+	PyErr_Clear();
+}
+
+/* Returns only when an exception that is none of a handler's (KeyboardInterrupt) came out. Where the handler left by
+ * sys.exit, PyErr_Print ends the process with its status. */
 static int run_bootstrap(void)
 {
-	PyObject *code, *mod, *r;
+	PyObject *code, *mod = NULL;
 
 	if (PyImport_GetMagicNumber() != bootstrap_magic) {
 		fprintf(stderr, PROGRAM_NAME ": built for another Python than %s\n", Py_GetVersion());
 		return 1;
 	}
 	code = PyMarshal_ReadObjectFromString((const char *)bootstrap_code, sizeof(bootstrap_code));
-	mod = code ? PyImport_ExecCodeModuleEx("_wick_bootstrap", code, "<wick>/bootstrap.py") : NULL;
-	r = mod;
-	Py_XDECREF(code);
-	if (!r)
+	if (code)
+		mod = PyImport_ExecCodeModuleEx("_wick_bootstrap", code, "<wick>/bootstrap.py");
+	if (!mod)
 		PyErr_Print();
+	Py_XDECREF(code);
 	Py_XDECREF(mod);
+	flush("stdout");
+	flush("stderr");
 	return 1;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	PyStatus s;
 	int r;
 
-	if (getenv("WICK_RUNTIME_CHECK")) {
-		printf("%s\n", Py_GetVersion());
+	if (argc > 1) {
+		printf(PROGRAM_NAME " %s, Python %s\n", WICK_VERSION, Py_GetVersion());
 		return 0;
 	}
 	r = lane_module_setup(LANE_FD);
@@ -123,7 +135,7 @@ int main(void)
 	/* What a function leaves in the background comes back to this process, and from it, when it ends, to the node,
 	 * which ends it. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* of C extensions */
 	s = start_python();
 	if (PyStatus_Exception(s)) {
 		fprintf(stderr, PROGRAM_NAME ": Python does not start: %s\n", s.err_msg ? s.err_msg : "exit");
