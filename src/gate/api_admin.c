@@ -19,7 +19,8 @@
 
 #define PAGE_DEFAULT   100
 #define PAGE_MAX       1000
-#define REDRIVE_MAX    1000000
+#define EVENTS_MAX     200
+#define PAYLOAD_SHOWN  4096
 #define LOG_CHUNK      65536
 #define HEARTBEAT_MS   15000
 #define FOLLOW_TICK_MS 1000
@@ -40,12 +41,12 @@ static bool read_time(struct req *r, const char *name, int64_t dflt, int64_t *re
 	return false;
 }
 
-static bool read_max(struct req *r, uint32_t *ret)
+static bool read_max(struct req *r, uint32_t most, uint32_t *ret)
 {
 	struct str s = req_param(r, "max");
 	uint64_t n = PAGE_DEFAULT;
 
-	if (s.n && (!str_to_u64(s, &n) || n < 1 || n > PAGE_MAX)) {
+	if (s.n && (!str_to_u64(s, &n) || n < 1 || n > most)) {
 		req_failf(r, FAIL_INVALID_ARGUMENT, "max=%.*s is not a number from 1 to %d.",
 			  STR_ARG(str_sub(s, 0, 64)), PAGE_MAX);
 		return false;
@@ -275,7 +276,7 @@ static enum step_result list_invocations(struct req *r)
 	json_t *j, *list;
 	int res;
 
-	if (!read_time(r, "before", INT64_MAX, &before) || !read_max(r, &max))
+	if (!read_time(r, "before", INT64_MAX, &before) || !read_max(r, PAGE_MAX, &max))
 		return STEP_MORE;
 	res = store_list_usage(store_reader(r->g->store), &r->arena, req_param(r, "function"), before, max, &u, &n);
 	if (res != 0)
@@ -309,31 +310,57 @@ static json_t *event_json(struct req *r, const struct event *e)
 	set_time(j, "due", e->due_ms);
 	json_set_str(j, "source", e->source);
 	json_set_str(j, "reason", e->reason);
-	json_set_str(j, "payload", e->payload);
+	set_u64(j, "payload_size", e->payload.n);
+	json_set_str(j, "payload", str_sub(e->payload, 0, PAYLOAD_SHOWN));
 	return j;
+}
+
+/* Payloads are read with the events, so the pages are short and their memory goes with the answer. */
+struct event_page {
+	struct arena arena;
+	struct str function;
+	enum event_state state;
+	uint32_t max;
+	struct event *events;
+	size_t n;
+	int result;
+};
+
+static void read_events(void *arg, struct store_reader *rd)
+{
+	struct event_page *p = arg;
+
+	p->result = store_list_events(rd, &p->arena, p->state, p->function, p->max, &p->events, &p->n);
+}
+
+static enum step_result events_read(struct req *r)
+{
+	struct event_page *p = r->api_state;
+	json_t *list = json_array();
+
+	for (size_t i = 0; p->result == 0 && i < p->n; i++)
+		json_array_append_new(list, event_json(r, &p->events[i]));
+	arena_done(&p->arena);
+	if (p->result != 0) {
+		json_decref(list);
+		return req_fail_errno(r, p->result);
+	}
+	return req_reply_json(r, 200, json_pack("{s:o}", "events", list));
 }
 
 static enum step_result get_events(struct req *r)
 {
+	struct event_page *p = arena_new(&r->arena, struct event_page);
 	struct str state = req_param(r, "state");
-	enum event_state st = str_eqz(state, "failed") ? EVENT_FAILED : EVENT_QUEUED;
-	struct event *e = NULL;
-	size_t n = 0;
-	uint32_t max;
-	json_t *list;
-	int res;
 
 	if (state.n && !str_eqz(state, "failed") && !str_eqz(state, "queued"))
 		return req_failf(r, FAIL_INVALID_ARGUMENT, "state is 'failed' or 'queued'.");
-	if (!read_max(r, &max))
+	if (!read_max(r, EVENTS_MAX, &p->max))
 		return STEP_MORE;
-	res = store_list_events(store_reader(r->g->store), &r->arena, st, req_param(r, "function"), max, &e, &n);
-	if (res != 0)
-		return req_fail_errno(r, res);
-	list = json_array();
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, event_json(r, &e[i]));
-	return req_reply_json(r, 200, json_pack("{s:o}", "events", list));
+	p->state = str_eqz(state, "failed") ? EVENT_FAILED : EVENT_QUEUED;
+	p->function = req_param(r, "function");
+	r->api_state = p;
+	return req_read_async(r, read_events, p, events_read);
 }
 
 struct redrive {
@@ -352,7 +379,7 @@ static void count_failed(void *arg, struct store_reader *rd)
 		d->result = store_get_event(rd, &a, d->id, &e);
 		d->n = d->result == 0 && e->state == EVENT_FAILED;
 	} else {
-		d->result = store_list_events(rd, &a, EVENT_FAILED, d->function, REDRIVE_MAX, &e, &d->n);
+		d->result = store_list_events(rd, &a, EVENT_FAILED, d->function, EVENTS_MAX, &e, &d->n);
 	}
 }
 
@@ -363,7 +390,8 @@ static enum step_result redriven(struct req *r)
 	if (r->store_result != 0)
 		return req_fail_errno(r, r->store_result);
 	jobs_kick(r->g->jobs);
-	return req_reply_json(r, 200, json_pack("{s:I}", "redriven", (json_int_t)d->n));
+	return req_reply_json(
+		r, 200, json_pack("{s:I,s:b}", "redriven", (json_int_t)d->n, "and_more", (int)(d->n == EVENTS_MAX)));
 }
 
 static enum step_result redrive_counted(struct req *r)
@@ -628,7 +656,7 @@ static enum step_result get_functions(struct req *r)
 	json_t *j;
 	int res;
 
-	if (!read_max(r, &max))
+	if (!read_max(r, PAGE_MAX, &max))
 		return STEP_MORE;
 	res = store_list_functions(store_reader(r->g->store), &r->arena, req_param(r, "after"), max, &docs, &n,
 				   &truncated);

@@ -71,7 +71,8 @@ static enum step_result refuse(struct req *r, enum sigv4_error e)
 	case SIGV4_EXPIRED:
 		return req_fail(r, FAIL_REQUEST_EXPIRED);
 	case SIGV4_UNSIGNED_HEADER:
-		return req_failf(r, FAIL_ACCESS_DENIED, "There were headers present in the request which were not signed");
+		return req_failf(r, FAIL_ACCESS_DENIED,
+				 "There were headers present in the request which were not signed");
 	case SIGV4_MISMATCH:
 		return req_fail(r, FAIL_BAD_SIGNATURE);
 	}
@@ -124,7 +125,8 @@ enum step_result auth_step(struct req *r)
 	if (!r->api) {
 		r->api = api_of_path(r->path);
 		if (e == SIGV4_OK)
-			return req_failf(r, FAIL_BAD_AUTH_HEADER, "Credential should be scoped to a valid service, not '%.*s'.",
+			return req_failf(r, FAIL_BAD_AUTH_HEADER,
+					 "Credential should be scoped to a valid service, not '%.*s'.",
 					 STR_ARG(r->auth.service));
 		return refuse(r, e);
 	}
@@ -137,7 +139,8 @@ enum step_result auth_step(struct req *r)
 		return STEP_MORE;
 	}
 	if (!r->auth.payload_hash.p)
-		return req_failf(r, FAIL_INVALID_REQUEST, "Missing required header for this request: x-amz-content-sha256");
+		return req_failf(r, FAIL_INVALID_REQUEST,
+				 "Missing required header for this request: x-amz-content-sha256");
 	check(r, r->auth.payload_hash);
 	return r->fail ? STEP_MORE : body_make_filter(r);
 }

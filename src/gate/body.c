@@ -30,8 +30,8 @@ size_t body_take(struct req *r, const uint8_t *p, size_t n)
 		return 0; /* the operation has not said yet where it goes; req_stream_to_blob resumes */
 	if (n > body_limit(r) - MIN(r->body.n, body_limit(r))) {
 		buf_done(&r->body);
-		req_failf(r, FAIL_TOO_LARGE, "Request must be smaller than %zu bytes for the %s operation", body_limit(r),
-			  r->op ? r->op->name : "requested");
+		req_failf(r, FAIL_TOO_LARGE, "Request must be smaller than %zu bytes for the %s operation",
+			  body_limit(r), r->op ? r->op->name : "requested");
 		req_continue(r);
 		return n;
 	}
@@ -80,10 +80,11 @@ static enum step_result read_form(struct req *r, struct body_filter_conf *c)
 	if (c->form != BODY_PLAIN)
 		return STEP_MORE;
 	if (!is_hex64(h))
-		return req_failf(r, FAIL_INVALID_ARGUMENT,
-				 "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, "
-				 "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, STREAMING-UNSIGNED-PAYLOAD-TRAILER, or a valid "
-				 "sha256 value.");
+		return req_failf(
+			r, FAIL_INVALID_ARGUMENT,
+			"x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, "
+			"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, STREAMING-UNSIGNED-PAYLOAD-TRAILER, or a valid "
+			"sha256 value.");
 	c->sha256 = h;
 	return STEP_MORE;
 }
@@ -103,8 +104,9 @@ static enum step_result read_checksum(struct req *r, struct body_filter_conf *c)
 		if (k == DIGEST_NONE || k == DIGEST_MD5)
 			continue; /* x-amz-checksum-type, -mode, -algorithm */
 		if (c->checksum != DIGEST_NONE)
-			return req_failf(r, FAIL_INVALID_REQUEST,
-					 "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
+			return req_failf(
+				r, FAIL_INVALID_REQUEST,
+				"Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
 		c->checksum = k;
 		c->checksum_value = r->headers[i].value;
 	}
@@ -112,7 +114,8 @@ static enum step_result read_checksum(struct req *r, struct body_filter_conf *c)
 		trailer = str_trim(trailer);
 		c->checksum = digest_by_name(str_sub(trailer, prefix.n, trailer.n));
 		if (c->checksum == DIGEST_NONE)
-			return req_failf(r, FAIL_INVALID_REQUEST, "The value specified in the x-amz-trailer header is not supported");
+			return req_failf(r, FAIL_INVALID_REQUEST,
+					 "The value specified in the x-amz-trailer header is not supported");
 		c->checksum_in_trailer = true;
 		c->checksum_value = STR_NULL;
 	} else if (c->checksum == DIGEST_NONE && asked.p) {

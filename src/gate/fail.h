@@ -40,8 +40,8 @@
 	  "The XML you provided was not well-formed or did not validate against our published schema")                 \
 	X(MALFORMED_JSON, 400, "InvalidRequest", "InvalidRequestContentException",                                     \
 	  "Could not parse request body into json.")                                                                   \
-	X(SERIALIZATION, 400, "InvalidRequest", "SerializationException",                                               \
-	  "A member of the request body has the wrong type.")                                                           \
+	X(SERIALIZATION, 400, "InvalidRequest", "SerializationException",                                              \
+	  "A member of the request body has the wrong type.")                                                          \
 	X(MALFORMED_POLICY, 400, "MalformedPolicy", "InvalidParameterValueException", "Policy is malformed.")          \
 	X(TOO_LARGE, 413, "EntityTooLarge", "RequestTooLargeException",                                                \
 	  "Your proposed upload exceeds the maximum allowed size")                                                     \
@@ -65,8 +65,7 @@
 	X(NO_SUCH_CORS, 404, "NoSuchCORSConfiguration", "ResourceNotFoundException",                                   \
 	  "The CORS configuration does not exist")                                                                     \
 	X(NO_SUCH_TAGS, 404, "NoSuchTagSet", "ResourceNotFoundException", "The TagSet does not exist")                 \
-	X(NO_SUCH_VERSION, 404, "NoSuchVersion", "ResourceNotFoundException",                                          \
-	  "The specified version does not exist.")                                                                     \
+	X(NO_SUCH_VERSION, 404, "NoSuchVersion", "ResourceNotFoundException", "The specified version does not exist.") \
 	X(NO_SUCH_LIFECYCLE, 404, "NoSuchLifecycleConfiguration", "ResourceNotFoundException",                         \
 	  "The lifecycle configuration does not exist")                                                                \
 	X(NO_SUCH_ENCRYPTION, 404, "ServerSideEncryptionConfigurationNotFoundError", "ResourceNotFoundException",      \
@@ -120,8 +119,8 @@
 	X(CODE_TOO_LARGE, 400, "EntityTooLarge", "CodeStorageExceededException", "The code package is too large.")     \
 	X(BAD_ZIP, 400, "InvalidRequest", "InvalidParameterValueException", "Could not unzip uploaded file.")          \
 	X(UNSUPPORTED_MEDIA, 415, "InvalidRequest", "UnsupportedMediaTypeException", "Unsupported media type.")        \
-	X(RECURSION, 400, "InvalidRequest", "RecursiveInvocationException",                                             \
-	  "The function has caused itself 16 times in a row and was stopped: a recursive loop.")                        \
+	X(RECURSION, 400, "InvalidRequest", "RecursiveInvocationException",                                            \
+	  "The function has caused itself 16 times in a row and was stopped: a recursive loop.")                       \
 	X(THROTTLED, 429, "SlowDown", "TooManyRequestsException", "Rate Exceeded.")                                    \
 	X(NO_NODE, 503, "ServiceUnavailable", "ServiceException", "No node can run the function now.")                 \
 	X(NO_SPACE, 507, "InsufficientStorage", "ServiceException",                                                    \

@@ -20,15 +20,15 @@ static const struct {
 	const char *name;
 	req_fn *fn;
 } steps[REQ_STEPS] = {
-	[REQ_AUTH] = {"auth", auth_step},	  /* who asks */
-	[REQ_ROUTE] = {"route", route_step},	  /* what for */
-	[REQ_BODY] = {"body", body_step},	  /* gather it, unless the operation streams it */
-	[REQ_ADMIT] = {"admit", admit_step},	  /* may they */
-	[REQ_STORE] = {"store", store_step},	  /* the operation itself */
-	[REQ_QUEUE] = {"queue", queue_step},	  /* an invocation waits for a worker */
-	[REQ_PLACE] = {"place", place_step},	  /* which worker, or start one */
+	[REQ_AUTH] = {"auth", auth_step},             /* who asks */
+	[REQ_ROUTE] = {"route", route_step},          /* what for */
+	[REQ_BODY] = {"body", body_step},             /* gather it, unless the operation streams it */
+	[REQ_ADMIT] = {"admit", admit_step},          /* may they */
+	[REQ_STORE] = {"store", store_step},          /* the operation itself */
+	[REQ_QUEUE] = {"queue", queue_step},          /* an invocation waits for a worker */
+	[REQ_PLACE] = {"place", place_step},          /* which worker, or start one */
 	[REQ_DISPATCH] = {"dispatch", dispatch_step}, /* the run itself */
-	[REQ_METER] = {"meter", meter_step},	  /* what it used and cost */
+	[REQ_METER] = {"meter", meter_step},          /* what it used and cost */
 	[REQ_REPLY] = {"reply", reply_step},
 };
 

@@ -10,7 +10,7 @@ struct fn {
 	bool stale;    /* the definition was changed or deleted: no new work for its workers */
 	struct function def;
 	struct arena arena; /* of def */
-	json_t *doc;	    /* of def; the node is told this */
+	json_t *doc;        /* of def; the node is told this */
 	struct invocation_list queue;
 	struct worker_list workers[WORKER_STATES];
 	struct timer *queue_timer; /* the head of the queue has waited too long */

@@ -18,8 +18,8 @@ bool invocation_prepare(struct req *r, struct str function, struct str event)
 	struct invocation *inv;
 
 	if (!fn) {
-		req_failf(r, FAIL_NOT_FOUND, "Function not found: arn:aws:lambda:%s:%s:function:%.*s", r->g->conf.s.region,
-			  r->g->conf.s.account, STR_ARG(function));
+		req_failf(r, FAIL_NOT_FOUND, "Function not found: arn:aws:lambda:%s:%s:function:%.*s",
+			  r->g->conf.s.region, r->g->conf.s.account, STR_ARG(function));
 		return false;
 	}
 	inv = xnew(struct invocation);

@@ -21,15 +21,15 @@ struct invocation {
 	struct str event;      /* JSON; lives in the request */
 	struct str trace, client_context;
 	bool want_log_tail; /* LogType=Tail: the last 4 KiB */
-	bool cold;	    /* its worker was started for it */
+	bool cold;          /* its worker was started for it */
 	struct buf log_tail;
-	unsigned tries; /* workers that died without reading it */
+	unsigned tries;                                            /* workers that died without reading it */
 	uint64_t queued_us, placed_us, run_began_us, run_ended_us; /* monotonic */
 
 	/* Outcome */
-	struct buf result; /* payload of the answer or of the error */
-	const char *error_kind;	   /* "Unhandled": X-Amz-Function-Error; NULL: success */
-	char error_type[96];	   /* "Runtime.ExitError": in the REPORT line and in `wick events` */
+	struct buf result;      /* payload of the answer or of the error */
+	const char *error_kind; /* "Unhandled": X-Amz-Function-Error; NULL: success */
+	char error_type[96];    /* "Runtime.ExitError": in the REPORT line and in `wick events` */
 	struct usage usage;
 };
 

@@ -1,7 +1,8 @@
 /* Durable events. The store holds the queue; this file takes what is due, runs each event through the flow as a request
  * without a client, and writes what became of it: deleted, due again later, or failed for good. An event is in hand
  * from being taken until that write is durable; a crash at any moment leaves it in the store, so it runs at least once.
- * Owns the set of events in hand. A function error counts as a try, a lack of workers does not. */
+ * Owns the set of events in hand. A function error counts as a try; a lack of workers
+ * and the death of a node do not. */
 #include "gate/jobs.h"
 
 #include "base/id.h"
@@ -77,8 +78,8 @@ static void put_down(void *arg, int result, unsigned op)
 	struct jobs *j = job->j;
 
 	if (result < 0)
-		log_error("event %.*s: what became of it could not be stored: %s; it will run again", STR_ARG(job->e->id),
-			  strerror(-result));
+		log_error("event %.*s: what became of it could not be stored: %s; it will run again",
+			  STR_ARG(job->e->id), strerror(-result));
 	map_del(&j->in_hand, job->e->id);
 	arena_done(&job->arena);
 	free(job);
@@ -104,7 +105,7 @@ static void job_over(struct req *r, void *arg)
 	struct event *e = job->e;
 	struct store_txn *t = store_begin(r->g->store);
 	int64_t now = clock_wall_ms();
-	bool ran = !r->fail && r->inv && r->inv->state == INVOCATION_OVER;
+	bool ran = !r->fail && r->inv && r->inv->state == INVOCATION_OVER && r->inv->usage.status != USAGE_KILLED;
 
 	if (ran && r->inv->usage.status == USAGE_OK) {
 		store_delete_event(t, e->id);

@@ -10,10 +10,10 @@
 
 #include <errno.h>
 
-#define TEMPORARY_KEY_MS   (12 * 3600 * (int64_t)1000)
-#define SIGNING_CACHE_MAX  1024
-#define MASTER_KEY_SIZE    32
-#define TOKEN_AAD          STR("wick temporary key 1")
+#define TEMPORARY_KEY_MS  (12 * 3600 * (int64_t)1000)
+#define SIGNING_CACHE_MAX 1024
+#define MASTER_KEY_SIZE   32
+#define TOKEN_AAD         STR("wick temporary key 1")
 
 struct keys {
 	char *access_key, *secret;
@@ -145,7 +145,8 @@ static enum fail open_token(struct gate *g, struct req *r, struct principal *ret
 	enum fail f = FAIL_BAD_TOKEN;
 	int64_t ms;
 
-	if (base64url_decode(&sealed, r->auth.token) && seal_open(g->keys->master, buf_str(&sealed), TOKEN_AAD, &plain)) {
+	if (base64url_decode(&sealed, r->auth.token) &&
+	    seal_open(g->keys->master, buf_str(&sealed), TOKEN_AAD, &plain)) {
 		rest = arena_str(&r->arena, buf_str(&plain));
 		str_cut(rest, '\n', &access_key, &rest);
 		str_cut(rest, '\n', &function, &rest);
@@ -200,7 +201,8 @@ void keys_signing_key(struct gate *g, struct req *r, uint8_t ret[static SHA256_S
 	map_put(&k->signing, str_from(name), xmemdup(ret, SHA256_SIZE));
 }
 
-void keys_make_temporary(struct gate *g, struct str function, struct str role_arn, int64_t now_ms, struct temporary_key *ret)
+void keys_make_temporary(struct gate *g, struct str function, struct str role_arn, int64_t now_ms,
+			 struct temporary_key *ret)
 {
 	static const char base32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 	uint8_t random[16], nonce[12];

@@ -22,4 +22,5 @@ struct temporary_key {
 	struct buf token;
 	int64_t expires_ms;
 };
-void keys_make_temporary(struct gate *g, struct str function, struct str role_arn, int64_t now_ms, struct temporary_key *ret);
+void keys_make_temporary(struct gate *g, struct str function, struct str role_arn, int64_t now_ms,
+			 struct temporary_key *ret);

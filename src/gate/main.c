@@ -38,7 +38,8 @@ static void on_signal(void *arg, int signo)
 
 	if (g->draining)
 		return;
-	log_info("%s: finishing %u connections", signo == SIGTERM ? "SIGTERM" : "SIGINT", http_server_connections(g->http));
+	log_info("%s: finishing %u connections", signo == SIGTERM ? "SIGTERM" : "SIGINT",
+		 http_server_connections(g->http));
 	g->draining = true;
 	http_server_drain(g->http, drained, g);
 }

@@ -138,7 +138,9 @@ static void report(struct invocation *inv)
 	char cost[PRICE_TEXT_SIZE];
 
 	price_format_usd(u->cost_picousd, cost);
-	buf_printf(&b, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %llu ms\tMemory Size: %u MB\tMax Memory Used: %u MB",
+	buf_printf(&b,
+		   "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %llu ms\tMemory Size: %u MB\tMax Memory "
+		   "Used: %u MB",
 		   inv->r->id_text, (double)u->run_us / 1000.0, (unsigned long long)u->billed_ms, u->memory_mb,
 		   u->max_memory_mb);
 	if (u->init_us)

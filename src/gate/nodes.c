@@ -17,7 +17,8 @@
 struct nodes {
 	struct gate *g;
 	struct peer *local;
-	bool up;	    /* HELLO has been received */
+	bool up; /* HELLO has been received */
+	unsigned cpus;
 	uint64_t memory_mb; /* what the node offers for workers */
 };
 
@@ -33,6 +34,11 @@ uint64_t nodes_memory_mb(const struct gate *g)
 	return g->nodes->memory_mb;
 }
 
+unsigned nodes_starts_at_once(const struct gate *g)
+{
+	return MAX(4 * g->nodes->cpus, 8u);
+}
+
 /* ---- from the node ---- */
 
 static void hello(struct nodes *n, const json_t *body)
@@ -42,6 +48,7 @@ static void hello(struct nodes *n, const json_t *body)
 	if (protocol != LINK_PROTOCOL)
 		log_warn("node speaks link protocol %lld, this gate %d", (long long)protocol, LINK_PROTOCOL);
 	n->memory_mb = (uint64_t)MAX(json_get_int(body, "memory_mb", 0), (int64_t)0);
+	n->cpus = (unsigned)MAX(json_get_int(body, "cpus", 1), (int64_t)1);
 	n->up = true;
 	log_info("node %.*s is here: %llu MB for workers", STR_ARG(json_get_str(body, "name", STR("?"))),
 		 (unsigned long long)n->memory_mb);

@@ -1,6 +1,6 @@
 /* The place step and the policy of worker counts: start for the waiting, counting those already starting; never more
- * than the account's limit or the memory allows. When memory is short, workers of other functions that are idle the
- * longest make room. Keeps no state of its own. */
+ * than the account's limit or the memory allows, and no more starting at once than the cores can serve. When memory is
+ * short, workers of other functions that are idle the longest make room. Keeps no state of its own. */
 #include "gate/place.h"
 
 #include "gate/flow.h"
@@ -11,9 +11,10 @@ unsigned place_decide(const struct place_view *v)
 {
 	unsigned n;
 
-	if (!v->node_up || v->waiting <= v->starting || v->active >= v->limit)
+	if (!v->node_up || v->waiting <= v->starting || v->active >= v->limit || v->starting_all >= v->starting_limit)
 		return 0;
 	n = MIN(v->waiting - v->starting, v->limit - v->active);
+	n = MIN(n, v->starting_limit - v->starting_all);
 	return (unsigned)MIN((uint64_t)n, v->memory_free_mb / MAX(v->memory_mb, (uint64_t)1));
 }
 
@@ -26,6 +27,8 @@ unsigned place_starts(struct fn *fn)
 		.starting = (unsigned)(fn->workers[WORKER_WAITING].n + fn->workers[WORKER_INIT].n),
 		.active = pool_active(g),
 		.limit = g->conf.s.concurrency,
+		.starting_all = pool_starting(g),
+		.starting_limit = nodes_starts_at_once(g),
 		.memory_mb = fn->def.memory_mb,
 		.node_up = nodes_any_up(g),
 	};

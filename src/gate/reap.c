@@ -6,7 +6,7 @@
 #include "gate/worker.h"
 #include "sys/clock.h"
 
-#define TICK_MS	  1000
+#define TICK_MS   1000
 #define BATCH_MAX 256
 
 struct reap {

@@ -280,7 +280,8 @@ static void pool_done(void *arg)
 	wake(((struct pool_call *)arg)->r);
 }
 
-enum step_result req_read_async(struct req *r, void (*work)(void *arg, struct store_reader *rd), void *arg, req_fn *next)
+enum step_result req_read_async(struct req *r, void (*work)(void *arg, struct store_reader *rd), void *arg,
+				req_fn *next)
 {
 	struct pool_call *c = arena_new(&r->arena, struct pool_call);
 

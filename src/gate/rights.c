@@ -1,6 +1,7 @@
 /* What the gate can no longer do once it serves: become another user, gain rights by exec, leave a core file with
  * secrets, be traced by others of its user. As root with a user named (or one called "wick"), it becomes that user;
- * as root without one it keeps its uid, which owns the data, but no capability. Fails when a named user does not exist. */
+ * as root without one it keeps its uid, which owns the data, but no capability. Fails when a named user does not exist.
+ */
 #include "gate/rights.h"
 
 #include "base/str.h"

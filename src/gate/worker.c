@@ -21,21 +21,21 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define INIT_LIMIT_MS  600000 /* a worker that still initialises is not killed for slowness before that */
+#define INIT_LIMIT_MS  600000       /* a worker that still initialises is not killed for slowness before that */
 #define LINE_MAX_BYTES (256 * 1024) /* a longer line is stored in pieces */
 #define KILL_WAIT_MS   5000
-#define TRIES_MAX      2	    /* an invocation that two workers died without reading is answered with an error */
+#define TRIES_MAX      2 /* an invocation that two workers died without reading is answered with an error */
 
 struct pool {
 	struct map by_id;
 	struct idle_list idle;
 	uint64_t memory_mb;
-	unsigned active;
+	unsigned active, starting;
 };
 
 static const char *const state_names[WORKER_STATES] = {
-	[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init",	  [WORKER_IDLE] = "idle",
-	[WORKER_BUSY] = "busy",	      [WORKER_ENDING] = "ending",
+	[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init",     [WORKER_IDLE] = "idle",
+	[WORKER_BUSY] = "busy",       [WORKER_ENDING] = "ending",
 };
 
 const char *worker_state_name(enum worker_state s)
@@ -48,6 +48,11 @@ static bool is_active(enum worker_state s)
 	return s == WORKER_WAITING || s == WORKER_INIT || s == WORKER_BUSY;
 }
 
+static bool is_starting(enum worker_state s)
+{
+	return s == WORKER_WAITING || s == WORKER_INIT;
+}
+
 static void enter(struct worker *w, enum worker_state s)
 {
 	struct pool *p = w->g->pool;
@@ -55,6 +60,7 @@ static void enter(struct worker *w, enum worker_state s)
 	w->state = s;
 	worker_list_push(&w->fn->workers[s], w);
 	p->active += is_active(s);
+	p->starting += is_starting(s);
 	p->memory_mb += s == WORKER_ENDING ? 0 : w->fn->def.memory_mb;
 	if (s == WORKER_IDLE) {
 		w->idle_since_ms = clock_wall_ms();
@@ -68,6 +74,7 @@ static void leave(struct worker *w)
 
 	worker_list_remove(&w->fn->workers[w->state], w);
 	p->active -= is_active(w->state);
+	p->starting -= is_starting(w->state);
 	p->memory_mb -= w->state == WORKER_ENDING ? 0 : w->fn->def.memory_mb;
 	if (w->state == WORKER_IDLE)
 		idle_list_remove(&p->idle, w);
@@ -129,6 +136,11 @@ uint64_t pool_memory_mb(const struct gate *g)
 unsigned pool_active(const struct gate *g)
 {
 	return g->pool->active;
+}
+
+unsigned pool_starting(const struct gate *g)
+{
+	return g->pool->starting;
 }
 
 struct worker *pool_find(struct gate *g, const uint8_t id[static 16])
@@ -238,7 +250,8 @@ static void answered(struct worker *w, const struct frame *f)
 	inv = release(w);
 	if (f->body.n > LIMIT_PAYLOAD_SYNC) {
 		invocation_error(inv, USAGE_FUNCTION_ERROR, "Function.ResponseSizeTooLarge",
-				 "Response payload size exceeded maximum allowed payload size (%llu bytes).", LIMIT_PAYLOAD_SYNC);
+				 "Response payload size exceeded maximum allowed payload size (%llu bytes).",
+				 LIMIT_PAYLOAD_SYNC);
 	} else if (f->type == FRAME_ERROR) {
 		frame_meta_get(f, FRAME_KEY_ERROR_TYPE, &type);
 		snprintf(type_text, sizeof(type_text), "%.*s", STR_ARG(type));
@@ -271,7 +284,9 @@ static void exit_error(struct worker *w, struct invocation *inv, enum usage_stat
 	char text[32];
 	bool init = while_init == USAGE_INIT_ERROR;
 
-	if (w->out_of_memory)
+	if (w->node_gone)
+		invocation_error(inv, USAGE_KILLED, "Runtime.NodeGone", "The node that ran the function is gone");
+	else if (w->out_of_memory)
 		invocation_error(inv, USAGE_OUT_OF_MEMORY, "Runtime.OutOfMemory",
 				 "Runtime exited with error: signal: killed (it used more than its %u MB)",
 				 w->fn->def.memory_mb);
@@ -339,7 +354,7 @@ static void bury(struct worker *w)
 	flush_line(w);
 	if (w->inv)
 		fail_run(w);
-	else if (!w->ready_us)
+	else if (!w->ready_us && !w->node_gone)
 		fail_start(w);
 	worker_free(w);
 	if (!fn->stale)
@@ -401,7 +416,8 @@ static void lane_ended(void *arg, enum lane_end how)
 	w->lane_end = how;
 	if (w->state != WORKER_ENDING)
 		worker_set_state(w, WORKER_ENDING, "its lane has ended");
-	nodes_stop_worker(w->g, w->id, how == LANE_BROKEN ? "broken lane" : "lane ended", how == LANE_BROKEN ? 0 : 2000);
+	nodes_stop_worker(w->g, w->id, how == LANE_BROKEN ? "broken lane" : "lane ended",
+			  how == LANE_BROKEN ? 0 : 2000);
 	bury(w);
 }
 
@@ -442,7 +458,8 @@ static void deadline(void *arg)
 	}
 	buf_clear(&w->init_error);
 	buf_printf(&w->init_error,
-		   "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Initialisation did not end within %d seconds\"}",
+		   "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Initialisation did not end within %d "
+		   "seconds\"}",
 		   INIT_LIMIT_MS / 1000);
 	snprintf(w->init_error_type, sizeof(w->init_error_type), "Sandbox.Timedout");
 	nodes_stop_worker(w->g, w->id, "initialisation took too long", 0);
@@ -551,6 +568,7 @@ void pool_node_down(struct gate *g)
 		struct worker *w = list[i];
 
 		/* Those whose lane is open end when it closes: the workers die with their node. */
+		w->node_gone = true;
 		if (!w->exited)
 			worker_exited(w, 0, SIGKILL, false);
 	}

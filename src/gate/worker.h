@@ -19,14 +19,15 @@ struct worker {
 	struct list_link on_state; /* in fn->workers[state] */
 	struct list_link on_idle;  /* in the pool's idle list, longest idle first */
 	struct lane *lane;
-	struct timer *deadline; /* of the run or of the initialisation */
-	struct invocation *inv; /* BUSY */
-	struct buf line;	/* output without its newline yet */
+	struct timer *deadline;                  /* of the run or of the initialisation */
+	struct invocation *inv;                  /* BUSY */
+	struct buf line;                         /* output without its newline yet */
 	uint64_t asked_us, started_us, ready_us; /* monotonic: START sent, process runs, READY */
 	uint32_t max_rss_kib;
 	int64_t idle_since_ms, keys_expire_ms;
-	bool timed_out; /* its run; it is being killed */
-	bool used;	/* has run something: not cold any more */
+	bool node_gone;         /* it died with its node: nobody's fault */
+	bool timed_out;         /* its run; it is being killed */
+	bool used;              /* has run something: not cold any more */
 	bool lane_over, exited; /* both: it can go */
 	enum lane_end lane_end;
 	struct buf init_error; /* what initialisation failed with */
@@ -43,7 +44,8 @@ struct pool *pool_new(struct gate *g);
 struct pool *pool_free(struct pool *p);
 size_t pool_workers(const struct gate *g);
 uint64_t pool_memory_mb(const struct gate *g); /* of all workers not ENDING */
-unsigned pool_active(const struct gate *g);	/* WAITING, INIT, BUSY */
+unsigned pool_starting(const struct gate *g);  /* WAITING, INIT */
+unsigned pool_active(const struct gate *g);    /* WAITING, INIT, BUSY */
 /* Ends the worker that is idle the longest, not of this function; false: none. */
 bool pool_evict_idle(struct gate *g, const struct fn *but);
 void pool_end_idle_before(struct gate *g, int64_t since_ms);
