@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include <nettle/md5.h>
 
 static void check(enum digest_kind kind, const char *text, const char *want_hex)
 {
@@ -46,6 +47,40 @@ static void test_crc_paths(void **state)
 		assert_int_equal(crc32_add(5, p, n), crc32_add_portable(5, p, n));
 		assert_int_equal(crc32c_add(5, p, n), crc32c_add_portable(5, p, n));
 		assert_true(crc64nvme_add(5, p, n) == crc64nvme_add_portable(5, p, n));
+	}
+}
+
+static void check_md5(const uint8_t *p, size_t n, size_t piece)
+{
+	uint8_t got[DIGEST_MAX_SIZE], want[MD5_SIZE];
+	struct md5_ctx theirs;
+	struct digest d;
+
+	md5_init(&theirs);
+	md5_update(&theirs, n, p);
+	md5_digest(&theirs, sizeof(want), want);
+	digest_init(&d, DIGEST_MD5);
+	for (size_t at = 0; at < n; at += piece)
+		digest_update(&d, p + at, MIN(piece, n - at));
+	assert_int_equal(digest_final(&d, got), MD5_SIZE);
+	assert_memory_equal(got, want, MD5_SIZE);
+}
+
+/* Ours against nettle's: every length about the ends of blocks, whole and in pieces, at odd addresses. */
+static void test_md5(void **state)
+{
+	uint8_t data[1100];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * i * 11 + i / 5);
+	check(DIGEST_MD5, "", "d41d8cd98f00b204e9800998ecf8427e");
+	check(DIGEST_MD5, "message digest", "f96b697d7cb7938d525a2f31aaf161d0");
+	for (size_t n = 0; n < 1000; n += n < 200 ? 1 : 29) {
+		check_md5(data + n % 7, n, 1);
+		check_md5(data + n % 7, n, 63);
+		check_md5(data + n % 7, n, 64);
+		check_md5(data + n % 7, n, 130);
+		check_md5(data + n % 7, n, 1000);
 	}
 }
 
@@ -151,8 +186,9 @@ static void test_seal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check_values), cmocka_unit_test(test_crc_paths), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_hmac),         cmocka_unit_test(test_base64),    cmocka_unit_test(test_seal),
+		cmocka_unit_test(test_check_values), cmocka_unit_test(test_crc_paths), cmocka_unit_test(test_md5),
+		cmocka_unit_test(test_names),        cmocka_unit_test(test_hmac),      cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_seal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
