@@ -174,9 +174,9 @@ def test_events(new_wick):
     get(wick, "/_wick/events/redrive", 400, "POST", b'{"id": 7}')
     get(wick, "/_wick/events/redrive", 400, "POST", b'{')
     s3.put_object(Bucket=bucket, Key="there", Body=b"x")
-    assert get(wick, "/_wick/events/redrive", 200, "POST", json.dumps({"id": key}).encode()) == {"redriven": 1}
+    assert get(wick, "/_wick/events/redrive", 200, "POST", json.dumps({"id": key}).encode()) == {"redriven": 1, "and_more": False}
     until(lambda: not failed() and not get(wick, "/_wick/events")["events"], "the event to be done")
-    assert get(wick, "/_wick/events/redrive", 200, "POST", b"{}") == {"redriven": 0}
+    assert get(wick, "/_wick/events/redrive", 200, "POST", b"{}") == {"redriven": 0, "and_more": False}
 
 
 def test_health_without_a_node(new_wick):
