@@ -45,7 +45,7 @@ static void make_payload(struct req *r, const struct object *o, struct str event
 		.key = o->key,
 		.size = o->size,
 		.etag = o->etag,
-		/* Time and then the request: later changes compare greater, which is all that S3 promises. */
+		/* Later changes compare greater, but for those of one millisecond. */
 		.sequencer = (uint64_t)r->now_ms << 20 | (clock_mono_us() & 0xfffff),
 	};
 
