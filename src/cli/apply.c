@@ -4,7 +4,7 @@
 #include "cli/apply.h"
 
 #include "base/mem.h"
-#include "cli/notification.h"
+#include "cli/triggers.h"
 #include "cli/out.h"
 #include "cli/package.h"
 #include "wire/digest.h"

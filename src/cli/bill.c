@@ -15,18 +15,17 @@ static uint64_t number(const json_t *o, const char *key)
 }
 
 /* Of --from and --to, as Unix ms in the query. */
-static int add_time(const struct cli *c, const char *flag, struct buf *query)
+static int add_time(const struct cli *c, const char *flag, const char *name, struct buf *query, int64_t *ret)
 {
 	const char *s = cli_get(c, flag);
 	char text[24];
-	int64_t ms;
 
 	if (!s)
 		return 0;
-	if (!out_parse_since(str_from(s), clock_wall_ms(), &ms))
+	if (!out_parse_since(str_from(s), clock_wall_ms(), ret))
 		return cli_usage(c, "--%s %s: expected 2h, 3d, 2026-01-31 or 2026-01-31T12:00", flag, s);
-	snprintf(text, sizeof(text), "%lld", (long long)ms);
-	cli_query(query, flag, text);
+	snprintf(text, sizeof(text), "%lld", (long long)*ret);
+	cli_query(query, name, name ? text : NULL);
 	return 0;
 }
 
@@ -35,9 +34,8 @@ static void sum_row(struct grid *g, struct str name, const json_t *s)
 	char usd[OUT_TEXT];
 
 	grid_add(g, "%.*s\t%llu\t%llu\t%.6f\t%.3f\t%s", STR_ARG(name), (unsigned long long)number(s, "invocations"),
-		 (unsigned long long)number(s, "errors"), json_number_value(json_object_get(s, "gb_seconds")),
-		 json_number_value(json_object_get(s, "device_slice_seconds")),
-		 out_usd(number(s, "cost_picousd"), usd));
+		 (unsigned long long)number(s, "errors"), (double)number(s, "mb_ms") / 1024 / 1000,
+		 (double)number(s, "device_slice_ms") / 1000, out_usd(number(s, "cost_picousd"), usd));
 }
 
 static void print_sums(const json_t *bill)
@@ -53,7 +51,7 @@ static void print_sums(const json_t *bill)
 	grid_print(&g, STDOUT_FILENO);
 }
 
-static void print_invocations(const json_t *answer)
+static void print_invocations(const json_t *answer, int64_t from)
 {
 	_cleanup_(grid_done) struct grid g = {
 		.head = "TIME\tFUNCTION\tREQUEST\tSTATUS\t>QUEUE\t>START\t>INIT\t>RUN\t>BILLED\t>MEMORY\t>COST"};
@@ -62,13 +60,18 @@ static void print_invocations(const json_t *answer)
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "invocations"), i, u)
+	{
+		if (json_get_int(u, "at_ms", 0) < from)
+			break;
 		grid_add(&g, "%s\t%.*s\t%.*s\t%.*s\t%s\t%s\t%s\t%s\t%llu ms\t%llu MB\t%s",
-			 out_local_time(json_get_int(u, "at", 0), at), STR_ARG(json_get_str(u, "function", STR("-"))),
+			 out_local_time(json_get_int(u, "at_ms", 0), at),
+			 STR_ARG(json_get_str(u, "function", STR("-"))),
 			 STR_ARG(json_get_str(u, "request_id", STR("-"))), STR_ARG(json_get_str(u, "status", STR("-"))),
 			 out_us(number(u, "queue_us"), queue), out_us(number(u, "start_us"), start),
 			 out_us(number(u, "init_us"), init), out_us(number(u, "run_us"), run),
 			 (unsigned long long)number(u, "billed_ms"), (unsigned long long)number(u, "max_memory_mb"),
 			 out_usd(number(u, "cost_picousd"), usd));
+	}
 	grid_print(&g, STDOUT_FILENO);
 }
 
@@ -80,11 +83,14 @@ int bill_run(const struct cli *c)
 	_cleanup_json_ json_t *answer = NULL;
 	struct err err = ERR_NULL;
 	char code[64];
+	int64_t from = 0, to = 0;
 
 	if (c->n_args)
 		return cli_usage(c, "takes no operands");
 	cli_query(&query, "function", cli_get(c, "function"));
-	if (add_time(c, "from", &query) || add_time(c, "to", &query))
+	/* Invocations are listed backwards from a time: where to stop is seen here. */
+	if (add_time(c, "from", single ? NULL : "from", &query, &from) ||
+	    add_time(c, "to", single ? "before" : "to", &query, &to))
 		return EXIT_USAGE;
 	if (single)
 		cli_query(&query, "max", cli_get(c, "max") ? cli_get(c, "max") : "50");
@@ -97,7 +103,7 @@ int bill_run(const struct cli *c)
 	if (c->json)
 		cli_print_json(steal(&answer));
 	else if (single)
-		print_invocations(answer);
+		print_invocations(answer, from);
 	else
 		print_sums(answer);
 	return EXIT_SUCCESS;

@@ -25,26 +25,44 @@ static int redrive(const struct cli *c, struct client *client)
 	return EXIT_SUCCESS;
 }
 
+/* The server lists one state at a time; both are asked for unless one is wanted. */
+static json_t *fetch(const struct cli *c, struct client *client, struct err *err)
+{
+	static const char *const states[] = {"failed", "queued"};
+	_cleanup_json_ json_t *all = json_array();
+	char code[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		_cleanup_(buf_done) struct buf query = BUF_NULL;
+		_cleanup_json_ json_t *answer = NULL;
+
+		if (cli_has(c, states[1 - i]))
+			continue;
+		cli_query(&query, "state", states[i]);
+		cli_query(&query, "function", cli_get(c, "function"));
+		cli_query(&query, "max", cli_get(c, "max") ? cli_get(c, "max") : "100");
+		if (client_json(client, "wick", "GET", "/_wick/events", buf_cstr(&query), NULL, &answer, code, err) < 0)
+			return NULL;
+		json_array_extend(all, json_object_get(answer, "events"));
+	}
+	return steal(&all);
+}
+
 static int list(const struct cli *c, struct client *client)
 {
 	_cleanup_(grid_done) struct grid g = {.head = "CREATED\tSTATE\tFUNCTION\tID\t>TRIES\tSOURCE\tREASON"};
-	_cleanup_(buf_done) struct buf query = BUF_NULL;
-	_cleanup_json_ json_t *answer = NULL;
 	struct err err = ERR_NULL;
-	char code[64], when[OUT_TEXT];
-	json_t *e, *events;
+	_cleanup_json_ json_t *events = fetch(c, client, &err);
+	char when[OUT_TEXT];
+	json_t *e;
 	size_t i;
 
-	cli_query(&query, "state", cli_has(c, "failed") ? "failed" : cli_has(c, "queued") ? "queued" : NULL);
-	cli_query(&query, "function", cli_get(c, "function"));
-	cli_query(&query, "max", cli_get(c, "max") ? cli_get(c, "max") : "100");
-	if (client_json(client, "wick", "GET", "/_wick/events", buf_cstr(&query), NULL, &answer, code, &err) < 0)
+	if (!events)
 		return cli_fail(c, &err);
 	if (c->json) {
-		cli_print_json(steal(&answer));
+		cli_print_json(json_pack("{s:O}", "events", events));
 		return EXIT_SUCCESS;
 	}
-	events = json_object_get(answer, "events");
 	if (json_array_size(events) == 0) {
 		printf("No %sevents.\n", cli_has(c, "failed") ? "failed " : cli_has(c, "queued") ? "queued " : "");
 		return EXIT_SUCCESS;
@@ -52,13 +70,16 @@ static int list(const struct cli *c, struct client *client)
 	json_array_foreach(events, i, e)
 	{
 		_cleanup_(buf_done) struct buf reason = BUF_NULL;
+		struct str state = json_get_str(e, "state", STR("-"));
 
+		if (json_get_bool(e, "running", false))
+			state = STR("running");
 		out_clean(&reason, json_get_str(e, "reason", STR("")));
 		grid_add(&g, "%s\t%.*s\t%.*s\t%.*s\t%lld\t%.*s\t%s",
-			 out_local_time(json_get_int(e, "created", 0), when),
-			 STR_ARG(json_get_str(e, "state", STR("-"))), STR_ARG(json_get_str(e, "function", STR("-"))),
-			 STR_ARG(json_get_str(e, "id", STR("-"))), (long long)json_get_int(e, "attempts", 0),
-			 STR_ARG(json_get_str(e, "source", STR("-"))), buf_cstr(&reason));
+			 out_local_iso(json_get_str(e, "created", STR("-")), when), STR_ARG(state),
+			 STR_ARG(json_get_str(e, "function", STR("-"))), STR_ARG(json_get_str(e, "id", STR("-"))),
+			 (long long)json_get_int(e, "attempts", 0), STR_ARG(json_get_str(e, "source", STR("-"))),
+			 buf_cstr(&reason));
 	}
 	grid_print(&g, STDOUT_FILENO);
 	return EXIT_SUCCESS;

@@ -34,7 +34,7 @@ int ls_run(const struct cli *c)
 	_cleanup_(grid_done) struct grid grid = {.head = "NAME\tRUNTIME\tHANDLER\t>MEMORY\t>TIMEOUT\t>CODE\tMODIFIED"};
 	_cleanup_json_ json_t *all = NULL;
 	struct err err = ERR_NULL;
-	char size[OUT_TEXT];
+	char size[OUT_TEXT], when[OUT_TEXT];
 	json_t *f;
 	size_t i;
 
@@ -54,14 +54,15 @@ int ls_run(const struct cli *c)
 		puts("No functions yet. Deploy one: wick deploy PATH");
 		return EXIT_SUCCESS;
 	}
-	json_array_foreach(all, i, f) grid_add(
-		&grid, "%.*s\t%.*s\t%.*s\t%lld MB\t%lld s\t%s\t%.19s",
-		STR_ARG(json_get_str(f, "FunctionName", STR("-"))), STR_ARG(json_get_str(f, "Runtime", STR("-"))),
-		STR_ARG(json_get_str(f, "Handler", STR("-"))), (long long)json_get_int(f, "MemorySize", 0),
-		(long long)json_get_int(f, "Timeout", 0), out_bytes((uint64_t)json_get_int(f, "CodeSize", 0), size),
-		json_string_value(json_object_get(f, "LastModified"))
-			? json_string_value(json_object_get(f, "LastModified"))
-			: "-");
+	json_array_foreach(all, i, f)
+	{
+		grid_add(&grid, "%.*s\t%.*s\t%.*s\t%lld MB\t%lld s\t%s\t%s",
+			 STR_ARG(json_get_str(f, "FunctionName", STR("-"))),
+			 STR_ARG(json_get_str(f, "Runtime", STR("-"))), STR_ARG(json_get_str(f, "Handler", STR("-"))),
+			 (long long)json_get_int(f, "MemorySize", 0), (long long)json_get_int(f, "Timeout", 0),
+			 out_bytes((uint64_t)json_get_int(f, "CodeSize", 0), size),
+			 out_local_iso(json_get_str(f, "LastModified", STR("-")), when));
+	}
 	grid_print(&grid, STDOUT_FILENO);
 	return EXIT_SUCCESS;
 }

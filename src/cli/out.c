@@ -186,6 +186,16 @@ const char *out_local_time(int64_t unix_ms, char buf[static OUT_TEXT])
 	return buf;
 }
 
+const char *out_local_iso(struct str iso8601, char buf[static OUT_TEXT])
+{
+	int64_t ms;
+
+	if (time_parse_iso8601(iso8601, &ms))
+		return out_local_time(ms, buf);
+	snprintf(buf, OUT_TEXT, "%.*s", STR_ARG(iso8601));
+	return buf;
+}
+
 /* A time without a zone is the reader's. */
 static bool parse_local(struct str s, int64_t *ret)
 {

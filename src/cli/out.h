@@ -25,10 +25,11 @@ void grid_print(struct grid *g, int fd);
 
 /* Each writes into buf and returns it. */
 #define OUT_TEXT 40
-const char *out_usd(uint64_t picousd, char buf[static OUT_TEXT]);       /* $0.000000418 */
-const char *out_bytes(uint64_t n, char buf[static OUT_TEXT]);           /* 12.3 KiB */
-const char *out_us(uint64_t us, char buf[static OUT_TEXT]);             /* 1.25 ms */
-const char *out_local_time(int64_t unix_ms, char buf[static OUT_TEXT]); /* 2026-01-31 12:00:00 */
+const char *out_usd(uint64_t picousd, char buf[static OUT_TEXT]);         /* $0.000000418 */
+const char *out_bytes(uint64_t n, char buf[static OUT_TEXT]);             /* 12.3 KiB */
+const char *out_us(uint64_t us, char buf[static OUT_TEXT]);               /* 1.25 ms */
+const char *out_local_time(int64_t unix_ms, char buf[static OUT_TEXT]);   /* 2026-01-31 12:00:00 */
+const char *out_local_iso(struct str iso8601, char buf[static OUT_TEXT]); /* the same of an ISO 8601 time */
 /* "90s" "10m" "2h" "3d", or a time (ISO 8601, local where no zone is given): Unix ms. */
 bool out_parse_since(struct str s, int64_t now_ms, int64_t *ret);
 /* Text from outside for a terminal: control bytes but tab become spaces or are shown as \x1b. */

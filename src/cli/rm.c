@@ -1,7 +1,7 @@
 /* wick rm: functions go, and with them the triggers in the buckets that may invoke them; buckets and objects stay. Goes
  * on after a function that cannot be deleted, and then ends with status 1. */
 #include "cli/commands.h"
-#include "cli/notification.h"
+#include "cli/triggers.h"
 
 #include "base/mem.h"
 

@@ -69,7 +69,7 @@ static int read_config(struct supervisor *sv, const char *file, bool must, struc
 	json_t *v;
 	int r = file_read(file, CONFIG_MAX, &text);
 
-	if (r == -ENOENT && !must)
+	if ((r == -ENOENT || r == -ENOTDIR || r == -EACCES) && !must)
 		return 1;
 	if (r < 0)
 		return err_set(err, -r, "settings file %s", file);

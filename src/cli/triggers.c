@@ -1,6 +1,6 @@
 /* Merging triggers into a bucket's notifications. An entry that a deploy makes has the Id "wick:FUNCTION:N": the name
  * of a function holds no colon, so that an entry is surely ours, and those of other tools stay as they are. */
-#include "cli/notification.h"
+#include "cli/triggers.h"
 
 #include "base/buf.h"
 #include "wire/xml.h"
