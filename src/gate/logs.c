@@ -31,6 +31,7 @@ struct log_file {
 	uint64_t number, size;
 	struct buf gathered;
 	struct list_link on_used; /* longest unused first */
+	bool touched;             /* since the last flush */
 	bool failing;
 };
 
@@ -222,6 +223,7 @@ void logs_add(struct logs *l, struct str function, int64_t at_ms, const char *re
 	buf_printf(&f->gathered, "%lld\t%s\t", (long long)at_ms, request_id && *request_id ? request_id : "-");
 	add_text(&f->gathered, line);
 	buf_addc(&f->gathered, '\n');
+	f->touched = true;
 	l->dirty = true;
 	if (f->gathered.n >= GATHER_MAX)
 		write_gathered(l, f);
@@ -252,9 +254,11 @@ void logs_flush(struct logs *l)
 		return;
 	l->dirty = false;
 	/* What was added in this turn stands at the end of the list. */
-	for (f = log_list_last(&l->used); f && f->gathered.n; f = before) {
+	for (f = log_list_last(&l->used); f && f->touched; f = before) {
 		before = log_list_prev(f);
-		write_gathered(l, f);
+		f->touched = false;
+		if (f->gathered.n)
+			write_gathered(l, f);
 		if (watch_list_first(&l->watches))
 			tell(l, f->function);
 	}

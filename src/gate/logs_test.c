@@ -51,6 +51,16 @@ static struct buf read_all(struct world *w, const char *function, int64_t since,
 	return b;
 }
 
+struct told {
+	unsigned n;
+	struct logs_watch *self, *other;
+};
+
+static void count(void *arg)
+{
+	((struct told *)arg)->n++;
+}
+
 static void lines(void **state)
 {
 	struct world *w = *state;
@@ -162,6 +172,28 @@ static void long_line(void **state)
 	free(line);
 }
 
+/* A function that prints so much that it is written within the turn does not keep the others from being written. */
+static void crowd(void **state)
+{
+	struct world *w = *state;
+	char position[64] = "", *line = xmalloc(300001);
+	struct told t = {0};
+	struct buf b;
+
+	memset(line, 'y', 300000);
+	line[300000] = '\0';
+	t.self = logs_watch(w->l, STR("loud"), count, &t);
+	logs_add(w->l, STR("quiet"), 1, "id", STR("x"));
+	logs_add(w->l, STR("loud"), 1, "id", str_from(line));
+	logs_flush(w->l);
+	b = read_all(w, "quiet", 0, position);
+	assert_string_equal(buf_cstr(&b), "1\tid\tx\n");
+	buf_done(&b);
+	assert_int_equal(t.n, 1);
+	logs_watch_free(t.self);
+	free(line);
+}
+
 static void bad_names(void **state)
 {
 	static const char *const names[] = {"", "..", "a/b", "../f", "a.b", "\x01"};
@@ -208,16 +240,6 @@ static void many(void **state)
 	buf_done(&b);
 }
 
-struct told {
-	unsigned n;
-	struct logs_watch *self, *other;
-};
-
-static void count(void *arg)
-{
-	((struct told *)arg)->n++;
-}
-
 static void free_both(void *arg)
 {
 	struct told *t = arg;
@@ -253,8 +275,8 @@ static void watching(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {WORLD(lines),     WORLD(half_a_line), WORLD(rotation), WORLD(long_line),
-					   WORLD(bad_names), WORLD(many),        WORLD(watching)};
+	const struct CMUnitTest tests[] = {WORLD(lines), WORLD(half_a_line), WORLD(rotation), WORLD(long_line),
+					   WORLD(crowd), WORLD(bad_names),   WORLD(many),     WORLD(watching)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
