@@ -2,7 +2,9 @@
 dev/deps installs them all."""
 import configparser
 import os
+import socket
 import subprocess
+import uuid
 
 import pytest
 
@@ -53,16 +55,17 @@ class TestAws:
         aws("s3", "rb", f"s3://{bucket}")
 
     def test_api(self, wick, aws, tmp_path):
-        aws("s3", "mb", "s3://made-by-aws")
+        bucket = "made-by-aws-" + uuid.uuid4().hex[:8]
+        aws("s3", "mb", f"s3://{bucket}")
         (tmp_path / "f").write_bytes(b"x" * 1000)
-        aws("s3api", "put-object", "--bucket", "made-by-aws", "--key", "k", "--body", tmp_path / "f",
+        aws("s3api", "put-object", "--bucket", bucket, "--key", "k", "--body", tmp_path / "f",
             "--checksum-algorithm", "SHA256", "--metadata", "a=1")
-        assert '"ChecksumSHA256"' in aws("s3api", "head-object", "--bucket", "made-by-aws", "--key", "k",
+        assert '"ChecksumSHA256"' in aws("s3api", "head-object", "--bucket", bucket, "--key", "k",
                                          "--checksum-mode", "ENABLED")
-        aws("s3api", "wait", "object-exists", "--bucket", "made-by-aws", "--key", "k")
-        url = aws("s3", "presign", "s3://made-by-aws/k", "--region", "us-east-1").strip()
+        aws("s3api", "wait", "object-exists", "--bucket", bucket, "--key", "k")
+        url = aws("s3", "presign", f"s3://{bucket}/k", "--region", "us-east-1").strip()
         assert url.startswith(wick.url)
-        aws("s3", "rb", "--force", "s3://made-by-aws")
+        aws("s3", "rb", "--force", f"s3://{bucket}")
 
 
 class TestRclone:
@@ -91,9 +94,10 @@ class TestRclone:
         rclone("purge", f"w:{bucket}")
 
     def test_made_bucket(self, rclone):
-        rclone("mkdir", "w:made-by-rclone")
-        assert "made-by-rclone" in rclone("lsd", "w:")
-        rclone("rmdir", "w:made-by-rclone")
+        bucket = "made-by-rclone-" + uuid.uuid4().hex[:8]
+        rclone("mkdir", f"w:{bucket}")
+        assert bucket in rclone("lsd", "w:")
+        rclone("rmdir", f"w:{bucket}")
 
 
 class TestS3cmd:
@@ -131,7 +135,6 @@ class TestS3cmd:
 
 
 def resolves(name):
-    import socket
     try:
         socket.getaddrinfo(name, 80)
         return True
