@@ -223,10 +223,12 @@ static void name_resource(struct req *r, enum level level)
 
 static bool is_plain_param(struct str name)
 {
+	if (str_istarts(name, STR("x-amz-")) || str_starts(name, STR("response-")))
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(plain_params); i++)
 		if (str_eqz(name, plain_params[i]))
 			return true;
-	return str_istarts(name, STR("x-amz-")) || str_starts(name, STR("response-"));
+	return false;
 }
 
 static bool is_route_param(struct str name)
@@ -259,12 +261,15 @@ static bool choosing_param(struct req *r, struct str *ret)
 		return true; /* asks for a request to come, whatever its query */
 	for (size_t i = 0; i < r->n_params; i++) {
 		const struct uri_param *p = &r->params[i];
-		bool known = is_route_param(p->name);
+		bool known;
 
+		if (is_plain_param(p->name))
+			continue;
+		known = is_route_param(p->name);
 		for (size_t k = 0; !known && k < ARRAY_SIZE(unbuilt); k++)
 			known = str_eqz(p->name, unbuilt[k].param);
 		/* Whatever a parameter nobody knows was to mean, a write must not guess. */
-		if (!known && !is_plain_param(p->name) && (!reads || p->value.n == 0)) {
+		if (!known && (!reads || p->value.n == 0)) {
 			req_failf(r, FAIL_NOT_IMPLEMENTED, "The query parameter '%.*s' is not implemented by Wick.",
 				  STR_ARG(p->name));
 			return false;
