@@ -305,8 +305,8 @@ static enum log_level level_of(const char *s)
 					 : LOG_INFO;
 }
 
-/* What both this machine's clients and the children are told: the address that was bound, not the one asked for. */
-static int settle_address(struct supervisor *sv, struct err *err)
+/* What the children are told: the address that was bound, not the one asked for. */
+static void settle_address(struct supervisor *sv)
 {
 	free(sv->s.listen);
 	sv->s.listen = xstrdup(strstr(sv->listen.url, "://") + 3);
@@ -316,6 +316,11 @@ static int settle_address(struct supervisor *sv, struct err *err)
 		free(sv->s.url);
 		sv->s.url = xstrdup(sv->listen.local);
 	}
+}
+
+/* What clients of this machine are told. Written while the children start: each durable write takes milliseconds. */
+static int record(const struct supervisor *sv, struct err *err)
+{
 	if (serve_data_record(&sv->data, "region", sv->s.region, err) < 0 ||
 	    serve_data_record(&sv->data, "account", sv->s.account, err) < 0)
 		return -1;
@@ -333,8 +338,9 @@ static int start_all(struct supervisor *sv, struct err *err)
 	    find_program(sv->libexec, "wick-gate", &gate, err) < 0)
 		return -1;
 	if (serve_data_open(&sv->data, sv->s.data, sv->s.user, err) < 0 ||
-	    serve_listen_open(&sv->listen, sv->s.listen, err) < 0 || settle_address(sv, err) < 0)
+	    serve_listen_open(&sv->listen, sv->s.listen, err) < 0)
 		return -1;
+	settle_address(sv);
 	/* Every connection, worker and object in flight is an fd. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
@@ -357,6 +363,8 @@ static int start_all(struct supervisor *sv, struct err *err)
 		&(struct serve_child_spec){
 			.name = "wick-gate", .path = gate, .envp = sv->envp, .listen_fd = sv->listen.fd},
 		on_over, sv);
+	if (record(sv, err) < 0)
+		return -1;
 	sv->ready = serve_ready_new(sv->loop, &sv->listen, on_ready, sv);
 	loop_run(sv->loop);
 	return 0;

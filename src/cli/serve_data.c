@@ -173,7 +173,11 @@ void serve_data_close(struct serve_data *d)
 int serve_data_record(const struct serve_data *d, const char *name, const char *value, struct err *err)
 {
 	_cleanup_(freep) char *path = xasprintf("%s/run/%s", d->path, name), *text = xasprintf("%s\n", value);
-	int r = file_write(path, str_from(text), 0600);
+	_cleanup_(buf_done) struct buf there = BUF_NULL;
+	int r;
 
+	if (file_read(path, 4096, &there) == 0 && str_eqz(buf_str(&there), text))
+		return 0;
+	r = file_write(path, str_from(text), 0600);
 	return r < 0 ? err_set(err, -r, "%s cannot be written", path) : 0;
 }

@@ -8,8 +8,7 @@
 const struct setting settings_table[] = {
 	{SETTING(data, "data", SETTING_STRING, "DIR", NULL,
 		 "Folder of everything durable: functions, objects, events, logs, keys. Without it: /var/lib/wick as "
-		 "root, "
-		 "else ~/.local/share/wick."),
+		 "root, else ~/.local/share/wick."),
 	 .flag = "--data", .env = "WICK_DATA"},
 	{SETTING(listen, "listen", SETTING_STRING, "ADDR:PORT", "127.0.0.1:9000",
 		 "Address and port of the public APIs. Port 0 finds a free one; 0.0.0.0 takes requests from "
