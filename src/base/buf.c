@@ -61,16 +61,20 @@ void buf_addc(struct buf *b, char c)
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
-	va_list ap2;
+	const size_t guess = 128; /* most lines fit, and are then formatted once */
+	char *to = buf_reserve(b, guess);
+	va_list again;
 	int n;
 
-	va_copy(ap2, ap);
-	n = vsnprintf(NULL, 0, fmt, ap2);
-	va_end(ap2);
-	if (n < 0)
-		return;
-	vsnprintf(buf_reserve(b, (size_t)n), (size_t)n + 1, fmt, ap);
-	b->n += (size_t)n;
+	va_copy(again, ap);
+	n = vsnprintf(to, guess + 1, fmt, ap);
+	if (n > 0 && (size_t)n > guess)
+		vsnprintf(buf_reserve(b, (size_t)n), (size_t)n + 1, fmt, again);
+	va_end(again);
+	if (n > 0)
+		b->n += (size_t)n;
+	else
+		b->p[b->n] = '\0';
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

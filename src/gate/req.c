@@ -24,7 +24,7 @@ struct req *req_new(struct gate *g, struct http_exchange *ex)
 	r->ex = ex;
 	r->began_us = clock_mono_us();
 	r->now_ms = clock_wall_ms();
-	random_bytes(r->id, sizeof(r->id));
+	random_id(r->id);
 	uuid_make_v4(r->id);
 	uuid_format(r->id, r->id_text);
 	return r;

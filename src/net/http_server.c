@@ -32,7 +32,7 @@
 /* How much is read after a reply was written past libmicrohttpd, before the client's patience is not ours. */
 #define LINGER_MAX ((uint64_t)64 << 20)
 /* Room beside the headers: pieces of uploads come in about half of it. It is cleared after every request. */
-#define BUFFER_BYTES  ((size_t)48 << 10)
+#define BUFFER_BYTES  ((size_t)16 << 10) /* libmicrohttpd clears a connection's memory after every request */
 #define PULL_BLOCK    ((size_t)64 << 10)
 #define ROUNDS_MAX    8
 #define SPARES_MAX    64

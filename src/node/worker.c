@@ -172,6 +172,7 @@ static int worker_run(struct worker *w, const struct start_plan *plan, struct er
 		.oom_score_adj = WORKER_OOM_ADJ,
 		.new_session = true,
 		.die_with_parent = true,
+		.batch = true, /* a gate that hands out many invocations in one turn is not interrupted after each */
 	};
 
 	w->child = child_start(w->site.loop, &spec, worker_exited, w, err);

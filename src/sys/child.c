@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -125,6 +126,9 @@ static int in_child_setup(struct start *s)
 	if (spec->new_session && setsid() < 0)
 		return -1;
 	if (in_child_oom(s) < 0)
+		return -1;
+	s->failed = "set the scheduling class";
+	if (spec->batch && sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}) < 0)
 		return -1;
 	s->failed = "change folder";
 	if (spec->cwd && chdir(spec->cwd) < 0)

@@ -20,6 +20,7 @@ struct child_spec {
 	bool new_session;     /* setsid: the child leads a process group of its own, child_kill reaches all of it;
 			       what is left of the group when the child exits is killed */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
+	bool batch;           /* SCHED_BATCH: when it is woken it does not push aside who woke it */
 };
 
 struct child_exit {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/random.h>
+#include <string.h>
 #include <time.h>
 
 uint64_t clock_mono_us(void)
@@ -36,4 +37,18 @@ void random_bytes(void *p, size_t n)
 		at += r;
 		n -= (size_t)r;
 	}
+}
+
+void random_id(uint8_t id[static 16])
+{
+	static __thread uint8_t pool[1024];
+	static __thread size_t left;
+
+	if (left == 0) {
+		random_bytes(pool, sizeof(pool));
+		left = sizeof(pool);
+	}
+	left -= 16;
+	memcpy(id, pool + left, 16);
+	explicit_bzero(pool + left, 16);
 }

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <uv.h>
 
 struct loop_hook {
@@ -76,10 +77,19 @@ static void run_hooks(uv_prepare_t *p)
 		bury_hooks(l);
 }
 
+/* Before any thread: the pool reads it when its first job comes. Most jobs wait for a disk; libuv's four threads would
+ * make all wait for a few. */
+static void size_pool(void)
+{
+	setenv("UV_THREADPOOL_SIZE", "16", 0);
+}
+
 struct loop *loop_new(void)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct loop *l = xnew(struct loop);
 
+	must(pthread_once(&once, size_pool));
 	must(uv_loop_init(&l->uv));
 	must(uv_prepare_init(&l->uv, &l->prepare));
 	l->prepare.data = l;
