@@ -116,6 +116,7 @@ static bool python_has(const char *module)
 static void check_python(struct doctor *d)
 {
 	void *lib = dlopen("libpython3.11.so.1.0", RTLD_LAZY | RTLD_LOCAL);
+	bool boto3, pillow;
 
 	if (lib)
 		dlclose(lib);
@@ -125,10 +126,12 @@ static void check_python(struct doctor *d)
 		say(d, WARN, "python modules", "apt install python3.11", "no /usr/bin/python3.11 to look with");
 		return;
 	}
-	say(d, python_has("boto3") ? OK : WARN, "boto3", "apt install python3-boto3", "%s",
-	    python_has("boto3") ? "functions can import it" : "functions that import it need it in their package");
-	say(d, python_has("PIL") ? OK : WARN, "Pillow", "apt install python3-pil", "%s",
-	    python_has("PIL") ? "functions can import it" : "examples/thumbnail needs it");
+	boto3 = python_has("boto3");
+	pillow = python_has("PIL");
+	say(d, boto3 ? OK : WARN, "boto3", "apt install python3-boto3", "%s",
+	    boto3 ? "functions can import it" : "functions that import it need it in their package");
+	say(d, pillow ? OK : WARN, "Pillow", "apt install python3-pil", "%s",
+	    pillow ? "functions can import it" : "examples/thumbnail needs it");
 }
 
 /* The nearest folder above that is there. */
