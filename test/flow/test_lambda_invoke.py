@@ -84,7 +84,7 @@ def test_dry_run(wick, echo):
 def test_event(wick):
     bucket = wick.bucket()
     name = wick.deploy("import boto3\ndef handler(event, context):\n"
-                       "    boto3.client('s3').put_object(Bucket=event['b'], Key=context.aws_request_id, Body=event['t'])\n")
+                       "    boto3.client('s3').put_object(Bucket=event['b'], Key=context.aws_request_id, Body=event['t'])\n", MemorySize=512)
     lam, s3 = wick.client("lambda"), wick.client("s3")
     answer = lam.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps({"b": bucket, "t": "hello"}))
     assert answer["StatusCode"] == 202 and answer["Payload"].read() == b""
