@@ -3,8 +3,8 @@
  * A blob is written to an unnamed file, hashed on the way, and becomes visible and durable (fsync of file and
  * folder) by finish; a writer that is dropped leaves nothing. New blobs stand in new/ until the store has committed
  * them (blob_settle moves them); after a crash blob_recover removes those in new/ that no committed row names.
- * Writing happens on pool threads: memory is two buffers a writer, whatever the size. Errors: negative errno,
- * positive enum body_error from the filter. */
+ * Writing happens on pool threads: memory is at most eight buffers of 256 KiB a writer, whatever the size. Errors:
+ * negative errno, positive enum body_error from the filter. */
 #pragma once
 
 #include "base/err.h"
@@ -28,7 +28,7 @@ struct blob_writer;
 /* filter (may be NULL) is taken over: bytes pass through it before they are hashed and written.
  * want_size: announced clean size or -1; used to reserve disk space early (-ENOSPC before the body is read). */
 struct blob_writer *blob_writer_new(struct blobs *b, struct body_filter *filter, int64_t want_size, int *r);
-/* Takes up to n bytes; fewer when both buffers are full, then ready(arg) is called once there is room. After an error
+/* Takes up to n bytes; fewer when all buffers are full, then ready(arg) is called once there is room. After an error
  * it swallows everything; finish tells. */
 size_t blob_write(struct blob_writer *w, const uint8_t *p, size_t n, void (*ready)(void *arg), void *arg);
 /* All bytes given: flushes, checks the filter, makes it durable. done gets r == 0 and info, or an error; w is freed. */

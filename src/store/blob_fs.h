@@ -3,6 +3,8 @@
 
 #include "store/blob.h"
 
+#include <pthread.h>
+
 #define BLOB_ID_SIZE 32
 #define TEMPORARY    ".tmp-" /* names of unfinished files, where files cannot be without one */
 
@@ -12,6 +14,11 @@ struct blobs {
 	bool unnamed;  /* O_TMPFILE works here */
 	bool closed;   /* freed by the last job */
 	unsigned jobs; /* on the pool */
+
+	pthread_mutex_t lock; /* of the writers' wakes, and of the syncs of new/, numbered; one runs at a time */
+	pthread_cond_t sync_over;
+	uint64_t syncs_begun, syncs_ended, sync_failed; /* sync_failed: the last one that did */
+	int sync_error;
 };
 
 struct blob_path {
@@ -25,6 +32,10 @@ void blob_cradle(struct blob_path *p, struct str id); /* new/ID */
 /* loop_work that keeps b; done must end with blob_job_ended. */
 void blob_job(struct blobs *b, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 void blob_job_ended(struct blobs *b);
+
+/* Every name in new/ that was given before the call is durable after it; shared by those who call at the same time. On
+ * a pool thread. */
+int blobs_sync_new(struct blobs *b);
 
 /* A file on its way to become a blob. */
 struct blob_file {

@@ -117,8 +117,8 @@ static int link_copy(struct copy *c)
 		return 1;
 	if (r == 0 && (uint64_t)st.st_size != e->size)
 		r = -EIO;
-	if (r == 0 && fsync(c->blobs->new) < 0)
-		r = -errno;
+	if (r == 0)
+		r = blobs_sync_new(c->blobs);
 	if (r < 0)
 		unlinkat(c->blobs->new, c->to.id, 0);
 	else

@@ -206,20 +206,85 @@ static void filtered(void **state)
 
 static void drops(void **state)
 {
-	struct str s = bytes(600000);
+	struct str s = bytes(6000000);
+	struct blob_writer *w;
 	int r;
 
 	blob_drop(blob_writer_new(blobs, NULL, -1, &r));
 	blob_drop(blob_writer_new(blobs, filter(BODY_PLAIN, -1), 5 << 20, &r));
-	for (size_t n = 1000; n < s.n; n += 200000) {
-		struct blob_writer *w = blob_writer_new(blobs, NULL, -1, &r);
-
+	for (size_t n = 1000; n < s.n; n += 399999) {
+		w = blob_writer_new(blobs, NULL, -1, &r);
 		blob_write(w, (const uint8_t *)s.p, n, fixture_stop, &fix);
 		blob_drop(w);
 	}
 	blob_drop(NULL);
-	put(STR("a turn of the pool"));
-	assert_int_equal(files_in("new"), 1);
+	while (blobs->jobs) {
+		blob_remove(blobs, NULL, 0, fixture_stop, &fix);
+		loop_run(fix.loop);
+	}
+	assert_int_equal(files_in("new"), 0);
+	/* With its jobs still out when all is closed. */
+	w = blob_writer_new(blobs, filter(BODY_PLAIN, -1), -1, &r);
+	blob_write(w, (const uint8_t *)s.p, s.n, fixture_stop, &fix);
+	blob_drop(w);
+}
+
+struct many {
+	struct arena arena;
+	struct str want[20];
+	struct extent made[20];
+	unsigned n;
+};
+
+static void one_of_many(void *arg, int r, const struct blob_info *info)
+{
+	struct many *m = arg;
+
+	assert_int_equal(r, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(m->want); i++)
+		if (m->want[i].n == info->size)
+			m->made[i] = (struct extent){arena_str(&m->arena, str_from(info->id)), info->size};
+	if (++m->n == ARRAY_SIZE(m->want))
+		loop_stop(fix.loop);
+}
+
+/* More than the pool has threads: their syncs meet. */
+static void many_at_once(void **state)
+{
+	struct many m = {0};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(m.want); i++)
+		m.want[i] = bytes(i * 1001);
+	for (unsigned round = 0; round < 5; round++) {
+		m.n = 0;
+		for (unsigned i = 0; i < ARRAY_SIZE(m.want); i++)
+			blob_put(blobs, m.want[i], one_of_many, &m);
+		loop_run(fix.loop);
+		for (unsigned i = 0; i < ARRAY_SIZE(m.want); i++)
+			same(&m.made[i], 1, 0, m.want[i]);
+	}
+	assert_int_equal(files_in("new"), 5 * ARRAY_SIZE(m.want));
+	arena_done(&m.arena);
+}
+
+/* An error in the middle of a long body: the rest is swallowed, and nothing stays. */
+static void long_refused(void **state)
+{
+	struct str s = bytes(9000000);
+	int r;
+
+	assert_int_equal(write_pieces(blob_writer_new(blobs, filter(BODY_PLAIN, 5000000), 5000000, &r), s, 65536),
+			 BODY_E_LENGTH);
+	assert_int_equal(
+		write_pieces(blob_writer_new(blobs, filter(BODY_CHUNKED_UNSIGNED_TRAILER, -1), 9000000, &r), s, 65536),
+		BODY_E_MALFORMED);
+	assert_int_equal(files_in("new"), 0);
+	/* And a whole one in coding, over the ring many times. */
+	assert_int_equal(
+		write_pieces(blob_writer_new(blobs, filter(BODY_CHUNKED_UNSIGNED_TRAILER, 9000000), 9000000, &r),
+			     chunked(s, 8192), 65536),
+		0);
+	same(&(struct extent){str_from(fix.info.id), fix.info.size}, 1, 0, s);
 }
 
 static void no_room(void **state)
@@ -312,6 +377,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(filtered, setup, teardown),
 		cmocka_unit_test_setup_teardown(drops, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(long_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(recovery, setup, teardown),

@@ -38,8 +38,8 @@ struct body_filter_conf {
 struct body_filter;
 struct body_filter *body_filter_new(const struct body_filter_conf *c);
 struct body_filter *body_filter_free(struct body_filter *f);
-/* Takes bytes from in and gives at most one clean span, which points into in or into f and lives until the next
- * call: loop until *used == n. */
+/* Takes bytes from in and gives at most one clean span, which lies within the bytes it took: loop until *used == n. At
+ * least one byte is taken unless it fails. */
 enum body_error body_filter_feed(struct body_filter *f, const uint8_t *in, size_t n, size_t *used, const uint8_t **out,
 				 size_t *out_n);
 enum body_error body_filter_finish(struct body_filter *f);
