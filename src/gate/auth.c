@@ -104,6 +104,10 @@ static enum step_result unsigned_request(struct req *r)
 {
 	r->api = api_of_path(r->path);
 	r->who = (struct principal){.kind = PRINCIPAL_ANONYMOUS};
+	if (str_find(r->query, STR("AWSAccessKeyId=")) >= 0 || str_starts(req_header(r, "authorization"), STR("AWS ")))
+		return req_failf(
+			r, FAIL_INVALID_REQUEST,
+			"The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.");
 	if (r->api != &api_s3)
 		return STEP_MORE;
 	/* What is open to everyone is checked like the rest, but for signatures, which need a key. */

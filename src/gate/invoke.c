@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "gate/fn.h"
 #include "gate/logs.h"
+#include "gate/queue.h"
 #include "model/trace.h"
 #include "sys/clock.h"
 
@@ -28,6 +29,15 @@ bool invocation_prepare(struct req *r, struct str function, struct str event)
 	inv->event = event.n ? event : STR("{}");
 	r->inv = inv;
 	return true;
+}
+
+void invocation_abandon(struct invocation *inv)
+{
+	queue_remove(inv);
+	if (inv->worker)
+		inv->worker->inv = NULL;
+	inv->worker = NULL;
+	inv->state = INVOCATION_OVER;
 }
 
 struct invocation *invocation_free(struct invocation *inv)

@@ -38,6 +38,8 @@ DEFINE_LIST(invocation_list, struct invocation, on_queue)
 /* Prepares r->inv for a function (run() of Invoke, or jobs.c): event is borrowed, and must live as long as r. False
  * after req_fail: no such function, or it is not active. */
 bool invocation_prepare(struct req *r, struct str function, struct str event);
+/* Takes it from its queue or worker, without an outcome: the gate closes. */
+void invocation_abandon(struct invocation *inv);
 struct invocation *invocation_free(struct invocation *inv);
 
 /* A line of the function's log under this invocation's request id, and of its tail. */

@@ -3,6 +3,7 @@
 #include "gate/front.h"
 
 #include "base/map.h"
+#include "base/mem.h"
 #include "gate/functions.h"
 #include "gate/jobs.h"
 #include "gate/keys.h"
@@ -10,6 +11,7 @@
 #include "gate/meter.h"
 #include "gate/nodes.h"
 #include "gate/reap.h"
+#include "gate/req.h"
 #include "gate/rights.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -57,18 +59,20 @@ static int read_prices(struct gate *g, struct err *err)
 static int open_all(struct gate *g, struct err *err)
 {
 	const char *data = g->conf.s.data;
+	_cleanup_(freep) char *blobs = xasprintf("%s/blobs", data);
 	const struct store_conf store_conf = {.path = data, .loop = g->loop};
 
 	if (read_prices(g, err) < 0)
 		return -1;
 	g->keys = keys_open(data, err);
 	g->store = g->keys ? store_open_sqlite(&store_conf, err) : NULL;
-	g->blobs = g->store ? blobs_open_fs(g->loop, data, err) : NULL;
+	g->blobs = g->store ? blobs_open_fs(g->loop, blobs, err) : NULL;
 	if (!g->blobs || blob_recover(g->blobs, store_reader(g->store), err) < 0)
 		return -1;
 	g->logs = logs_open(g, err);
 	if (!g->logs)
 		return -1;
+	reqs_open(g);
 	g->meter = meter_new(g);
 	g->functions = functions_new(g);
 	g->pool = pool_new(g);
@@ -81,6 +85,7 @@ static int open_all(struct gate *g, struct err *err)
 static void close_all(struct gate *g)
 {
 	http_server_free(g->http);
+	reqs_close(g);
 	jobs_free(g->jobs);
 	nodes_free(g->nodes);
 	g->nodes = NULL;

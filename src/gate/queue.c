@@ -103,7 +103,6 @@ void queue_timed_out(void *arg)
 	struct invocation *inv;
 
 	while ((inv = invocation_list_first(&fn->queue)) && now - inv->queued_us >= limit_us) {
-		req_set_header(inv->r, "Retry-After", STR("1"));
 		if (!nodes_any_up(fn->g))
 			refuse(inv, FAIL_NO_NODE, "No node is connected that could run the function.");
 		else

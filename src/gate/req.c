@@ -15,6 +15,34 @@
 #include <stdio.h>
 #include <unistd.h>
 
+DEFINE_LIST(live_list, struct req, on_live)
+
+struct reqs {
+	struct live_list live;
+};
+
+void reqs_open(struct gate *g)
+{
+	g->reqs = xnew(struct reqs);
+}
+
+void reqs_close(struct gate *g)
+{
+	struct req *r;
+
+	if (!g->reqs)
+		return;
+	while ((r = live_list_first(&g->reqs->live))) {
+		if (r->inv)
+			invocation_abandon(r->inv);
+		r->on_done = NULL;
+		r->pending = 0;
+		req_free(r);
+	}
+	free(g->reqs);
+	g->reqs = NULL;
+}
+
 struct req *req_new(struct gate *g, struct http_exchange *ex)
 {
 	struct req *r = xnew(struct req);
@@ -27,6 +55,7 @@ struct req *req_new(struct gate *g, struct http_exchange *ex)
 	random_id(r->id);
 	uuid_make_v4(r->id);
 	uuid_format(r->id, r->id_text);
+	live_list_push(&g->reqs->live, r);
 	return r;
 }
 
@@ -45,6 +74,7 @@ void req_free(struct req *r)
 	if (!r)
 		return;
 	assert(r->pending == 0);
+	live_list_remove(&r->g->reqs->live, r);
 	if (r->writer)
 		blob_drop(r->writer);
 	body_filter_free(r->filter);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/list.h"
 #include "gate/fail.h"
 #include "model/object.h"
 #include "net/http_server.h"
@@ -119,7 +120,8 @@ struct req {
 	struct http_body reply_body;
 	bool replied;
 
-	/* flow.c and body.c only */
+	/* flow.c, req.c and body.c only */
+	struct list_link on_live;
 	unsigned step;
 	req_fn *run;
 	unsigned pending; /* async things that will call back */
@@ -135,6 +137,9 @@ struct req {
 
 /* Request */
 void req_free(struct req *r);
+/* All requests of a gate: closing abandons those that are left, when nothing will call them back any more. */
+void reqs_open(struct gate *g);
+void reqs_close(struct gate *g);
 /* body.c: the last byte was given to the writer. */
 void req_finish_blob(struct req *r);
 struct str req_header(const struct req *r, const char *name); /* p == NULL: absent */

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,6 +48,9 @@ int rights_drop(const struct gate_conf *c, struct err *err)
 {
 	if (become_user(c->s.user, err) < 0 || drop_capabilities(err) < 0)
 		return -1;
+	/* Becoming another user has cleared this; without it the gate would outlive a supervisor that was killed. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_set(err, errno, "die with the supervisor");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(err, errno, "set no_new_privs");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

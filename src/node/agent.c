@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -247,6 +248,18 @@ static void on_signal(void *arg, int signo)
 	pool_abandon(a->pool);
 }
 
+/* A gate that runs as a user of its own owns the data folder, and only the owner of the socket may connect. */
+static int give_socket_to_owner(const struct node_conf *conf, struct err *err)
+{
+	struct stat st;
+
+	if (getuid() != 0)
+		return 0;
+	if (stat(conf->data, &st) < 0 || chown(conf->socket, st.st_uid, st.st_gid) < 0)
+		return err_set(err, errno, "give %s to the owner of %s", conf->socket, conf->data);
+	return 0;
+}
+
 struct agent *agent_new(struct loop *l, const struct node_conf *conf, struct err *err)
 {
 	struct agent *a = xnew(struct agent);
@@ -258,7 +271,7 @@ struct agent *agent_new(struct loop *l, const struct node_conf *conf, struct err
 	a->intr = signal_watch_new(l, SIGINT, on_signal, a);
 	/* First the socket: it tells a second node on the same folder that it is one, before anything is cleaned up. */
 	a->sock = unix_listen(conf->socket, err);
-	if (a->sock < 0)
+	if (a->sock < 0 || give_socket_to_owner(conf, err) < 0)
 		return agent_free(a);
 	a->pool = pool_new(l, conf, &pool_handler, a, err);
 	if (!a->pool)

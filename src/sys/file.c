@@ -161,7 +161,7 @@ int mkdir_p(const char *path, unsigned mode)
 		if (*s != '/')
 			continue;
 		*s = '\0';
-		r = mkdir_one(p, mode);
+		r = mkdir_one(p, 0755);
 		if (r < 0)
 			return r;
 		*s = '/';

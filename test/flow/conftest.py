@@ -181,7 +181,7 @@ class Wick:
     def sanitizer_reports(self):
         text = self.log()
         return [line for line in text.splitlines() if "ERROR: AddressSanitizer" in line or "runtime error:" in line
-                or "ERROR: LeakSanitizer" in line]
+                or "ERROR: LeakSanitizer" in line or "Assertion" in line]
 
 
 @pytest.fixture(scope="session")
