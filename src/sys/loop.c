@@ -100,7 +100,10 @@ struct loop *loop_new(void)
 
 static void assert_closing(uv_handle_t *h, void *arg)
 {
-	assert(uv_is_closing(h));
+	if (uv_is_closing(h))
+		return;
+	fprintf(stderr, "loop_free: a %s is still open\n", uv_handle_type_name(h->type));
+	abort();
 }
 
 struct loop *loop_free(struct loop *l)
