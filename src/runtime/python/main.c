@@ -44,6 +44,8 @@ static PyStatus configure(PyConfig *c)
 	c->user_site_directory = 0;
 	c->write_bytecode = 0;
 	c->pathconfig_warnings = 0;
+	/* What is printed is in the pipe at once, also half a line: a crash loses none of it. */
+	c->buffered_stdio = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		s = PyConfig_SetString(c, texts[i].field, texts[i].value);
 		if (PyStatus_Exception(s))
@@ -69,21 +71,6 @@ static PyStatus start_python(void)
 		s = Py_InitializeFromConfig(&config);
 	PyConfig_Clear(&config);
 	return s;
-}
-
-/* Lines reach the log as they are printed, so that a crash loses none. */
-static void line_buffer(const char *stream)
-{
-	PyObject *f = PySys_GetObject(stream);
-	PyObject *no_args = PyTuple_New(0), *kwargs = Py_BuildValue("{s:O}", "line_buffering", Py_True);
-	PyObject *method = f ? PyObject_GetAttrString(f, "reconfigure") : NULL;
-	PyObject *r = method ? PyObject_Call(method, no_args, kwargs) : NULL;
-
-	Py_XDECREF(r);
-	Py_XDECREF(method);
-	Py_XDECREF(kwargs);
-	Py_XDECREF(no_args);
-	PyErr_Clear();
 }
 
 static void flush(const char *stream)
@@ -141,7 +128,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, PROGRAM_NAME ": Python does not start: %s\n", s.err_msg ? s.err_msg : "exit");
 		return 2;
 	}
-	line_buffer("stdout");
-	line_buffer("stderr");
 	return run_bootstrap();
 }
