@@ -4,11 +4,11 @@
  * goes through a ring of buffers and two jobs that run at the same time, each taking the buffers in order: one undoes
  * the coding and checks it (filter), then writes; the other makes the MD5 that the ETag is, right behind the filter.
  * MD5 cannot be split, so it alone bounds a long body: about 0.7 GB/s a core. SHA-256 and the copy into the page cache
- * together take as long, hence two jobs and not three. Write-back is asked for every few MiB and waited for one step
+ * together take as long, hence two jobs and not three. Write-back is asked for every few MiB and waited for a window
  * later: the disk works all along, a writer keeps little of the page cache dirty, and the sync at the end is short.
  *
  * Buffer i is the loop's to fill while i == given, the store job's from then on until i < clean, and both jobs' to read
- * until i < stored and i < summed; these counts only grow and each has one writer, so that no lock is needed. A job
+ * until i < stored and i < summed; these counts only grow and each has one writer, so that they need no lock. A job
  * ends when it finds nothing to do, or after a while, to let others have the thread; pump, on the loop, starts it
  * again. Any write or sync may fail: the first failure stops both jobs, the writer swallows the rest, finish tells. */
 #include "store/blob_fs.h"
@@ -47,7 +47,7 @@ struct blob_writer {
 
 	/* The loop's. */
 	size_t filled;     /* of buffer `given` */
-	struct wake *wake; /* of a long body: a job did a buffer */
+	struct wake *wake; /* of a long body: a job did a buffer; under the blobs' lock */
 	bool storing;      /* the store job is out */
 	bool finishing, dropped;
 	void (*ready)(void *arg);
