@@ -211,7 +211,7 @@ def test_output_is_there_before_the_answer(worker):
                "    ctypes.CDLL(None).printf(b'four'); sys.stdout.write('five'); sys.stdout.flush()\n"
                "    sys.stdout.buffer.write(b'\\xfe'); print('\\ud800')\n")
     w.invoke(0)
-    assert w.output == b"one\ntwo\nthree\xff\x00\nfive\xfe\\ud800\nfour"
+    assert w.output == b"one\ntwo\nthree\xff\x00\nfourfive\xfe\\ud800\n"
 
 
 def test_output_of_a_child_process(worker):

@@ -44,7 +44,8 @@ static PyStatus configure(PyConfig *c)
 	c->user_site_directory = 0;
 	c->write_bytecode = 0;
 	c->pathconfig_warnings = 0;
-	/* What is printed is in the pipe at once, also half a line: a crash loses none of it. */
+	/* What is printed is in the pipe at once, also half a line and what C extensions print: a crash
+	 * loses none of it. */
 	c->buffered_stdio = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		s = PyConfig_SetString(c, texts[i].field, texts[i].value);
@@ -122,7 +123,6 @@ int main(int argc, char **argv)
 	/* What a function leaves in the background comes back to this process, and from it, when it ends, to the node,
 	 * which ends it. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* of C extensions */
 	s = start_python();
 	if (PyStatus_Exception(s)) {
 		fprintf(stderr, PROGRAM_NAME ": Python does not start: %s\n", s.err_msg ? s.err_msg : "exit");
