@@ -5,6 +5,7 @@
  * outlives its name, and nothing runs between looking the object up and opening it. One of many pieces opens them as it
  * goes; when they are reaped under it the connection is cut, so that the client notices. */
 #include "gate/api_s3.h"
+#include "gate/objects.h"
 
 #include "base/time.h"
 
@@ -350,13 +351,14 @@ static enum step_result reply_object(struct req *r, bool head)
 		.if_modified_since = req_header(r, "if-modified-since"),
 		.if_unmodified_since = req_header(r, "if-unmodified-since"),
 	};
-	struct object *o;
+	const struct object *o;
+	struct str bytes;
 	struct piece p;
 	int e;
 
 	if (req_header(r, "x-amz-expected-bucket-owner").p && !s3_bucket(r))
 		return STEP_MORE;
-	e = store_get_object(store_reader(r->g->store), &r->arena, r->bucket, r->key, &o);
+	e = objects_get(r->g, &r->arena, r->bucket, r->key, &o, &bytes);
 	if (e)
 		return not_there(r, e);
 	switch (s3_check_conditions(&c, o->etag, o->modified_ms)) {
@@ -373,6 +375,9 @@ static enum step_result reply_object(struct req *r, bool head)
 		return STEP_MORE;
 	if (head) {
 		r->reply_body = no_bytes(p.length);
+	} else if (bytes.p) {
+		r->reply_body = (struct http_body){.kind = HTTP_BODY_BYTES};
+		buf_add_str(&r->reply_body.bytes, str_sub(bytes, p.offset, p.length));
 	} else {
 		e = open_bytes(r, o, p.offset, p.length, &r->reply_body);
 		if (e)

@@ -22,6 +22,7 @@ struct gate {
 	struct nodes *nodes;         /* nodes.c: the link to each node */
 	struct jobs *jobs;           /* jobs.c: durable events */
 	struct reap *reap;           /* reap.c: dead blobs, idle workers */
+	struct objects *objects;     /* objects.c: small objects in memory */
 	struct reqs *reqs;           /* req.c: every request that is alive */
 	struct http_server *http;    /* front.c */
 	bool draining;

@@ -10,6 +10,7 @@
 #include "gate/logs.h"
 #include "gate/meter.h"
 #include "gate/nodes.h"
+#include "gate/objects.h"
 #include "gate/reap.h"
 #include "gate/req.h"
 #include "gate/rights.h"
@@ -74,6 +75,7 @@ static int open_all(struct gate *g, struct err *err)
 		return -1;
 	reqs_open(g);
 	g->meter = meter_new(g);
+	g->objects = objects_new();
 	g->functions = functions_new(g);
 	g->pool = pool_new(g);
 	g->reap = reap_new(g);
@@ -92,6 +94,7 @@ static void close_all(struct gate *g)
 	pool_free(g->pool);
 	functions_free(g->functions);
 	reap_free(g->reap);
+	objects_free(g->objects);
 	meter_free(g->meter);
 	logs_close(g->logs);
 	store_close(g->store);

@@ -3,6 +3,7 @@
 #include "gate/reap.h"
 
 #include "base/mem.h"
+#include "gate/objects.h"
 #include "gate/worker.h"
 #include "sys/clock.h"
 
@@ -59,6 +60,7 @@ static void tick(void *arg)
 	bool busy = remove_dead(r);
 
 	pool_end_idle_before(r->g, clock_wall_ms() - idle_ms);
+	busy = objects_age(r->g->objects) || busy;
 	if (busy || pool_workers(r->g))
 		return;
 	timer_stop(r->timer);

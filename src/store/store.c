@@ -12,6 +12,32 @@
 
 #define READER_IDLE_MS 10000
 
+static size_t version_slot(struct str bucket, struct str key)
+{
+	static const uint8_t seed[16];
+
+	return (siphash13(seed, bucket.p, bucket.n) * 31 + siphash13(seed, key.p, key.n)) % OBJECT_VERSIONS;
+}
+
+uint32_t store_object_version(const struct store *s, struct str bucket, struct str key)
+{
+	return s->object_versions[version_slot(bucket, key)];
+}
+
+static void count_versions(struct store *s, const struct store_txn *t)
+{
+	for (const struct op *o = t->first; o; o = o->next) {
+		const struct object *changed = NULL;
+
+		if (o->kind == OP_PUT_OBJECT || o->kind == OP_COMPLETE_UPLOAD)
+			changed = &o->put_object.object;
+		else if (o->kind == OP_DELETE_OBJECT || o->kind == OP_SET_OBJECT_TAGS)
+			changed = &o->object;
+		if (changed)
+			s->object_versions[version_slot(changed->bucket, changed->key)]++;
+	}
+}
+
 static void answer(void *arg)
 {
 	struct store *s = arg;
@@ -23,6 +49,7 @@ static void answer(void *arg)
 		pthread_mutex_unlock(&s->lock);
 		if (!t)
 			return;
+		count_versions(s, t);
 		if (t->done)
 			t->done(t->arg, t->r, t->failed);
 		store_txn_drop(t);

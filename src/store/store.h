@@ -68,6 +68,10 @@ void store_set_object_tags(struct store_txn *t, struct str bucket, struct str ke
 int store_get_object(struct store_reader *r, struct arena *a, struct str bucket, struct str key,
 		     struct object **ret); /* NO_OBJECT */
 
+/* Changes with every answered commit that touched the object (and now and then for none): what was read before may be
+ * kept in memory as long as this is the same. Loop thread. */
+uint32_t store_object_version(const struct store *s, struct str bucket, struct str key);
+
 struct object_list_query {
 	struct str bucket, prefix, delimiter;
 	struct str after; /* only keys (and common prefixes) greater than this */

@@ -140,12 +140,15 @@ struct store_ops {
 };
 
 /* A backend's store begins with this. */
+#define OBJECT_VERSIONS 4096
+
 struct store {
 	const struct store_ops *ops;
 	struct loop *loop;
 	struct wake *wake;
 	struct timer *idle; /* closes readers that nobody used for a while */
 	struct store_reader *reader;
+	uint32_t object_versions[OBJECT_VERSIONS]; /* by hash of bucket and key; loop thread */
 
 	pthread_t thread;
 	bool running;
