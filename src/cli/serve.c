@@ -33,7 +33,7 @@ struct supervisor {
 	struct timer *deadline;
 	char **envp;
 	char *libexec;
-	bool stopping;
+	bool stopping, failed;
 };
 
 /* Settings */
@@ -251,6 +251,8 @@ static void on_ready(void *arg)
 {
 	struct supervisor *sv = arg;
 
+	serve_child_settled(sv->gate);
+	serve_child_settled(sv->node);
 	log_info("ready at %s, data in %s", sv->listen.url, sv->data.path);
 	serve_notify("READY=1");
 	print_banner(sv);
@@ -283,11 +285,19 @@ static void on_signal(void *arg, int signo)
 	serve_child_stop(sv->gate, SIGTERM);
 }
 
-/* A child has ended as it was told to: the gate first, which needs the node while it drains. */
+/* A child has ended as it was told to: the gate first, which needs the node while it drains. Or one has refused to
+ * start: then all ends. */
 static void on_over(void *arg)
 {
 	struct supervisor *sv = arg;
 
+	if (!sv->stopping) {
+		sv->stopping = sv->failed = true;
+		sv->gate = serve_child_free(sv->gate);
+		sv->node = serve_child_free(sv->node);
+		loop_stop(sv->loop);
+		return;
+	}
 	if (sv->gate) {
 		sv->gate = serve_child_free(sv->gate);
 		serve_child_stop(sv->node, SIGTERM);
@@ -422,5 +432,5 @@ int serve_main(int argc, char **argv)
 	if (start_all(&sv, &err) < 0)
 		return cli_fail(&c, &err);
 	log_info("stopped");
-	return EXIT_SUCCESS;
+	return sv.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,5 @@
 /* A program that is kept running: started, started again when it dies, after a pause that doubles from 100 ms to 10 s
- * and is short again once it has lived for 30 s. Owns the child; freed only when that has ended or is to be killed. */
+ * and is short again once it has lived for 30 s. One that refuses to start at all is not tried again. Owns the child; freed only when that has ended or is to be killed. */
 #include "cli/serve.h"
 
 #include "base/mem.h"
@@ -23,7 +23,7 @@ struct serve_child {
 	struct child *child; /* NULL: between two lives */
 	struct timer *again;
 	uint64_t started_ms, pause_ms;
-	bool stopping;
+	bool stopping, settled;
 	void (*over)(void *arg);
 	void *arg;
 };
@@ -53,6 +53,13 @@ static void on_exit_of(void *arg, const struct child_exit *ex)
 
 	c->child = child_free(c->child);
 	serve_child_describe(ex->status, what, sizeof(what));
+	/* What made it refuse will not go away by itself; it has said what that is. */
+	if (!c->stopping && !c->settled && WIFEXITED(ex->status)) {
+		log_error("%s %s before it served", c->spec.name, what);
+		c->stopping = true;
+		c->over(c->arg);
+		return;
+	}
 	if (!c->stopping) {
 		start_later(c, what);
 		return;
@@ -110,6 +117,12 @@ void serve_child_stop(struct serve_child *c, int signo)
 		timer_stop(c->again);
 		c->over(c->arg);
 	}
+}
+
+void serve_child_settled(struct serve_child *c)
+{
+	if (c)
+		c->settled = true;
 }
 
 struct serve_child *serve_child_free(struct serve_child *c)

@@ -674,6 +674,11 @@ def test_broken_key_and_settings_files(new_wick):
         (wick.data / "wick.yaml").write_text(text)
         start_fails("--data", wick.data, said=said)
     (wick.data / "wick.yaml").unlink()
+    for name in ("credentials", "wick.db"):
+        good = (wick.data / name).read_bytes()
+        (wick.data / name).write_bytes(b"garbage" * 1000)
+        start_fails("--data", wick.data, "--listen", "127.0.0.1:0", said=name)
+        (wick.data / name).write_bytes(good)
     wick.start()
     assert send(wick, "GET", "/_wick/health").status == 200
 
