@@ -49,8 +49,8 @@ struct serve_child_spec {
 	int listen_fd; /* becomes fd 3; -1: none */
 };
 
-/* over(arg) is called when it has ended after serve_child_stop, or has refused to start: it stopped with a status before
- * serve_child_settled. Everything but name is borrowed. */
+/* over(arg) is called when it has ended after serve_child_stop, or has refused to start: it stopped with a status
+ * before serve_child_settled. Everything but name is borrowed. */
 struct serve_child *serve_child_start(struct loop *loop, const struct serve_child_spec *spec, void (*over)(void *arg),
 				      void *arg);
 void serve_child_stop(struct serve_child *c, int signo); /* no more restarts */

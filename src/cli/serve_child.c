@@ -1,5 +1,6 @@
 /* A program that is kept running: started, started again when it dies, after a pause that doubles from 100 ms to 10 s
- * and is short again once it has lived for 30 s. One that refuses to start at all is not tried again. Owns the child; freed only when that has ended or is to be killed. */
+ * and is short again once it has lived for 30 s. One that refuses to start at all is not tried again. Owns the child;
+ * freed only when that has ended or is to be killed. */
 #include "cli/serve.h"
 
 #include "base/mem.h"
