@@ -89,10 +89,11 @@ static bool check_payload(struct req *r)
 /* The trace that the run goes by; false when the function has caused itself too often. */
 static bool next_trace(struct req *r, struct str *ret)
 {
-	uint8_t random[TRACE_RANDOM_SIZE];
+	uint8_t random[32];
 	uint32_t rounds;
 
-	random_bytes(random, sizeof(random));
+	random_id(random);
+	random_id(random + 16);
 	*ret = str_from(trace_next(&r->arena, req_header(r, "x-amzn-trace-id"), r->resource, random, r->now_ms / 1000,
 				   &rounds));
 	if (rounds <= EVENT_MAX_ROUNDS)

@@ -13,6 +13,8 @@ struct fn {
 	json_t *doc;        /* of def; the node is told this */
 	struct invocation_list queue;
 	struct worker_list workers[WORKER_STATES];
+	uint64_t run_us, start_us; /* moving averages of a run, and of START sent to READY; 0: not known yet */
+	bool patient;              /* queue_timer is set to ask again whether to start more workers */
 	struct timer *queue_timer; /* the head of the queue has waited too long */
 };
 

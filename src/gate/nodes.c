@@ -34,6 +34,11 @@ uint64_t nodes_memory_mb(const struct gate *g)
 	return g->nodes->memory_mb;
 }
 
+unsigned nodes_cpus(const struct gate *g)
+{
+	return g->nodes->cpus;
+}
+
 unsigned nodes_starts_at_once(const struct gate *g)
 {
 	return MAX(4 * g->nodes->cpus, 8u);

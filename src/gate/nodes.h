@@ -6,6 +6,7 @@
 struct nodes *nodes_open(struct gate *g);
 struct nodes *nodes_free(struct nodes *n);
 bool nodes_any_up(const struct gate *g);
+unsigned nodes_cpus(const struct gate *g);
 unsigned nodes_starts_at_once(const struct gate *g); /* workers that may start side by side */
 uint64_t nodes_memory_mb(const struct gate *g);      /* for workers */
 void nodes_start_worker(struct gate *g, struct worker *w);

@@ -6,6 +6,17 @@
 #include "gate/flow.h"
 #include "gate/nodes.h"
 #include "gate/queue.h"
+#include "sys/clock.h"
+
+/* A worker that takes 50 ms to start is no help to invocations that take 1 ms and will be served in 5; it only takes
+ * memory and drives the others out of the caches. Not before every core has a worker; and never for longer than a start
+ * takes, so that a function that has become slow is noticed. */
+bool place_patience(const struct place_view *v)
+{
+	if (!v->run_us || !v->start_us || v->workers + v->starting < v->cpus || v->workers == 0)
+		return false;
+	return v->waited_us < v->start_us && v->run_us * v->waiting / v->workers < v->start_us;
+}
 
 unsigned place_decide(const struct place_view *v)
 {
@@ -13,12 +24,14 @@ unsigned place_decide(const struct place_view *v)
 
 	if (!v->node_up || v->waiting <= v->starting || v->active >= v->limit || v->starting_all >= v->starting_limit)
 		return 0;
+	if (place_patience(v))
+		return 0;
 	n = MIN(v->waiting - v->starting, v->limit - v->active);
 	n = MIN(n, v->starting_limit - v->starting_all);
 	return (unsigned)MIN((uint64_t)n, v->memory_free_mb / MAX(v->memory_mb, (uint64_t)1));
 }
 
-unsigned place_starts(struct fn *fn)
+unsigned place_starts(struct fn *fn, uint64_t *waits_us)
 {
 	struct gate *g = fn->g;
 	uint64_t all_mb = nodes_memory_mb(g), used_mb = pool_memory_mb(g);
@@ -30,11 +43,21 @@ unsigned place_starts(struct fn *fn)
 		.starting_all = pool_starting(g),
 		.starting_limit = nodes_starts_at_once(g),
 		.memory_mb = fn->def.memory_mb,
+		.workers = (unsigned)(fn->workers[WORKER_IDLE].n + fn->workers[WORKER_BUSY].n),
+		.cpus = nodes_cpus(g),
+		.run_us = fn->run_us,
+		.start_us = fn->start_us,
 		.node_up = nodes_any_up(g),
 	};
 
+	*waits_us = 0;
 	if (fn->stale || v.waiting <= v.starting)
 		return 0;
+	v.waited_us = clock_mono_us() - invocation_list_first(&fn->queue)->queued_us;
+	if (place_patience(&v)) {
+		*waits_us = v.start_us - v.waited_us;
+		return 0;
+	}
 	while (used_mb + v.memory_mb > all_mb && pool_evict_idle(g, fn))
 		used_mb = pool_memory_mb(g);
 	v.memory_free_mb = all_mb > used_mb ? all_mb - used_mb : 0;

@@ -39,21 +39,28 @@ static void set_timer(struct fn *fn)
 static void place_on(struct worker *w, struct invocation *inv)
 {
 	invocation_list_remove(&inv->fn->queue, inv);
-	if (inv->fn->queue.n == 0)
+	if (inv->fn->queue.n == 0) {
 		timer_stop(inv->fn->queue_timer);
+		inv->fn->patient = false;
+	}
 	worker_run(w, inv);
 	req_continue(inv->r);
 }
 
 void queue_pump(struct fn *fn)
 {
+	uint64_t waits_us;
 	unsigned n;
 
 	while (fn->queue.n && fn->workers[WORKER_IDLE].n)
 		/* Last in, first out: the worker that ran last is the one whose memory is warm. */
 		place_on(worker_list_last(&fn->workers[WORKER_IDLE]), invocation_list_first(&fn->queue));
-	for (n = place_starts(fn); n > 0; n--)
+	for (n = place_starts(fn, &waits_us); n > 0; n--)
 		worker_start(fn);
+	if (waits_us && !fn->patient) {
+		fn->patient = true;
+		timer_set(fn->queue_timer, waits_us / 1000 + 1);
+	}
 }
 
 void queue_put_back(struct invocation *inv)
@@ -102,6 +109,7 @@ void queue_timed_out(void *arg)
 	uint64_t limit_us = fn->g->conf.s.queue_wait_ms * 1000, now = clock_mono_us();
 	struct invocation *inv;
 
+	fn->patient = false;
 	while ((inv = invocation_list_first(&fn->queue)) && now - inv->queued_us >= limit_us) {
 		if (!nodes_any_up(fn->g))
 			refuse(inv, FAIL_NO_NODE, "No node is connected that could run the function.");
@@ -110,6 +118,7 @@ void queue_timed_out(void *arg)
 			       "Rate Exceeded: no worker was free and none could be started in time.");
 	}
 	set_timer(fn);
+	queue_pump(fn);
 	fn_unref(fn);
 }
 

@@ -223,6 +223,11 @@ static void usage_of_run(struct worker *w, struct invocation *inv)
 	inv->usage.max_memory_mb = (w->max_rss_kib + 1023) / 1024;
 }
 
+static void average(uint64_t *avg, uint64_t sample)
+{
+	*avg = *avg ? (*avg * 7 + sample) / 8 : MAX(sample, (uint64_t)1);
+}
+
 /* Takes the invocation from the worker, which is finished with it one way or the other. */
 static struct invocation *release(struct worker *w)
 {
@@ -231,6 +236,7 @@ static struct invocation *release(struct worker *w)
 	flush_line(w);
 	timer_stop(w->deadline);
 	usage_of_run(w, inv);
+	average(&w->fn->run_us, inv->run_ended_us - inv->run_began_us);
 	w->inv = NULL;
 	w->used = true;
 	return inv;
@@ -368,6 +374,7 @@ static void bury(struct worker *w)
 static void ready(struct worker *w)
 {
 	w->ready_us = clock_mono_us();
+	average(&w->fn->start_us, w->ready_us - w->asked_us);
 	timer_stop(w->deadline);
 	flush_line(w);
 	worker_set_state(w, WORKER_IDLE, "initialised");
