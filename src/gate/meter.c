@@ -187,6 +187,9 @@ enum step_result meter_step(struct req *r)
 		m->failed_requests += fail_info(r->fail)->status >= 500;
 		return STEP_MORE;
 	}
+	/* Whatever changes something may leave a dead blob. */
+	if (!str_eq(r->method, STR("GET")) && !str_eq(r->method, STR("HEAD")))
+		reap_kick(r->g);
 	if (!inv)
 		return STEP_MORE;
 	price(inv);

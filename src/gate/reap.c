@@ -83,6 +83,9 @@ struct reap *reap_new(struct gate *g)
 
 	r->g = g;
 	r->timer = timer_new(g->loop, tick, r);
+	/* A gate that died may have left dead blobs. */
+	r->ticking = true;
+	timer_repeat(r->timer, TICK_MS);
 	return r;
 }
 

@@ -474,7 +474,7 @@ def handler(event, context):
 
 
 def test_role_from_inside(wick, bucket):
-    said, answer = wick.invoke(wick.deploy(FROM_INSIDE), {"bucket": bucket})
+    said, answer = wick.invoke(wick.deploy(FROM_INSIDE, MemorySize=512), {"bucket": bucket})
     assert "FunctionError" not in answer, said
     assert said == {"read": "hello", "listed": ["from-inside"], "create_function": "AccessDeniedException",
                     "delete_function": "AccessDeniedException", "list_functions": "AccessDeniedException",

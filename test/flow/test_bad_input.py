@@ -683,6 +683,23 @@ def test_broken_key_and_settings_files(new_wick):
     assert send(wick, "GET", "/_wick/health").status == 200
 
 
+def test_replaced_objects_leave_no_file(new_wick):
+    """Without any function that would wake the gate."""
+    wick = new_wick()
+    bucket, s3 = wick.bucket(), wick.client("s3")
+    before = blobs(wick)
+    for size in (10, 100_000, 3 << 20, 20):
+        s3.put_object(Bucket=bucket, Key="key", Body=b"r" * size)
+    until(lambda: len(blobs(wick)) <= len(before) + 1, "replaced objects to be gone")
+    s3.delete_object(Bucket=bucket, Key="key")
+    until(lambda: blobs(wick) == before, "the removed object to be gone")
+    s3.put_object(Bucket=bucket, Key="key", Body=OLD)
+    s3.delete_object(Bucket=bucket, Key="key")
+    wick.stop(signal.SIGKILL)
+    wick.start()
+    until(lambda: blobs(wick) == before, "what the dead gate left to be gone")
+
+
 @pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGTERM])
 def test_start_after_the_end(new_wick, signo):
     wick = new_wick()

@@ -132,7 +132,7 @@ def test_circular_answer(wick):
 
 
 def test_answer_too_large(wick):
-    name = wick.deploy("def handler(n, c):\n    return 'x' * n\n")
+    name = wick.deploy("def handler(n, c):\n    return 'x' * n\n", MemorySize=512)
     said, answer = wick.invoke(name, 6291456 - 2)
     assert len(said) == 6291454 and "FunctionError" not in answer
     said, answer = wick.invoke(name, 7 << 20)
@@ -202,7 +202,7 @@ s3 = boto3.client("s3")
 def handler(event, context):
     s3.put_object(Bucket=event, Key="k", Body=b"from boto3")
     return boto3.resource("s3").Object(event, "k").get()["Body"].read().decode()
-""")
+""", MemorySize=512)
     assert wick.invoke(name, bucket)[0] == "from boto3"
 
 
@@ -283,7 +283,7 @@ def gate_memory_kib(wick):
 
 def test_a_hundred_megabytes_of_output(new_wick):
     wick = new_wick("--log-max", "1m")
-    name = wick.deploy("def handler(e, c):\n    for _ in range(1000):\n        print('x' * 99_999)\n    print('the end')\n", Timeout=120)
+    name = wick.deploy("def handler(e, c):\n    for _ in range(1000):\n        print('x' * 99_999)\n    print('the end')\n", Timeout=120, MemorySize=1024)
     small = wick.deploy("def handler(e, c):\n    return 1\n")
     wick.invoke(small)
     before = gate_memory_kib(wick)
@@ -370,7 +370,7 @@ def handler(event, context):
         time.sleep(0.01)
     return %d
 """
-    name, said = wick.deploy(source % 1), []
+    name, said = wick.deploy(source % 1, MemorySize=512), []
     thread = threading.Thread(target=lambda: said.append(wick.invoke(name, bucket)[0]))
     thread.start()
     s3 = wick.client("s3")
