@@ -2,8 +2,10 @@
 them; requests without a signature; the keys of a function's role. A refused write leaves the old object as it was."""
 import base64
 import hashlib
+import hmac
 import json
 import re
+import time
 
 import pytest
 
@@ -499,6 +501,32 @@ def test_role_keys_outside(wick, bucket, key):
     for method, path in (("POST", LAMBDA_LIST), ("GET", LAMBDA_LIST)):
         answer = lambda_call(wick, method, path, signer=Signer(wick, "lambda", access, secret, token))
         assert (answer.status, answer.code) == (403, "AccessDeniedException"), answer
+
+
+def made_key(wick, access, expires_ms, inside=None, master=None, aad=b"wick temporary key 1"):
+    """A temporary key as the gate makes them, by whoever has the master key."""
+    aead = pytest.importorskip("cryptography.hazmat.primitives.ciphers.aead")
+    own = (wick.data / "master.key").read_bytes()
+    secret = base64.b64encode(hmac.new(own, access.encode(), hashlib.sha256).digest()[:30]).decode()
+    text = f"{inside or access}\nf\narn:aws:iam::000000000000:role/r\n{expires_ms}".encode()
+    nonce = bytes(range(12))
+    sealed = nonce + aead.AESGCM(master or own).encrypt(nonce, text, aad)
+    return Signer(wick, access=access, secret=secret, token=base64.urlsafe_b64encode(sealed).rstrip(b"=").decode())
+
+
+def test_expired_and_forged_tokens(wick, key):
+    access, now = "ASIA" + "A" * 16, int(time.time() * 1000)
+    assert call(wick, "GET", key, signer=made_key(wick, access, now + 60_000)).body == OLD
+    expired = made_key(wick, access, now - 1000)
+    refused(wick, key, call(wick, "PUT", key, body=BODY, signer=expired), 400, "ExpiredToken")
+    expired.service = "lambda"
+    answer = lambda_call(wick, "GET", LAMBDA_LIST, signer=expired)
+    assert answer.code == "ExpiredTokenException", answer
+    for forged, code in ((made_key(wick, access, now + 60_000, master=bytes(32)), "InvalidToken"),
+                         (made_key(wick, access, now + 60_000, aad=b""), "InvalidToken"),
+                         (made_key(wick, access, now + 60_000, inside="ASIA" + "B" * 16), "InvalidAccessKeyId"),
+                         (made_key(wick, access, "soon"), "InvalidAccessKeyId")):
+        refused(wick, key, call(wick, "PUT", key, body=BODY, signer=forged), 403, code)
 
 
 def test_secrets_are_not_in_the_log(wick, key):
