@@ -1,22 +1,20 @@
 """Whatever arrives, the server answers with a clear error or closes, lives on, and keeps nothing: broken HTTP, broken
 documents, broken packages, too much of anything, clients that stall or leave, a full disk, starts that cannot work."""
+import base64
 import io
 import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import stat
 import struct
 import subprocess
-import sys
 import time
 import warnings
 import zipfile
 
-import boto3
 import botocore.exceptions
 import pytest
 
@@ -26,6 +24,7 @@ from raw import UNSIGNED, Signer, call, connect, lambda_call, read_all, send
 OLD = b"the object that was there before"
 ECHO = "def handler(event, context):\n    return event\n"
 FUNCTIONS = "/2015-03-31/functions"
+UPLOAD = b"PUT /{b}/key HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 
 def blobs(wick):
@@ -165,9 +164,8 @@ def reset(s):
 
 @pytest.mark.parametrize("leave", [socket.socket.close, reset, lambda s: s.shutdown(socket.SHUT_WR)])
 @pytest.mark.parametrize("part", [b"P", b"PUT /{b}/key HTTP/1.1\r\n", b"PUT /{b}/key HTTP/1.1\r\nHost: x\r\nContent-Le",
-                                  b"PUT /{b}/key HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n",
-                                  b"PUT /{b}/key HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n" + b"z" * 2000000,
-                                  b"PUT /{b}/key HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123456789"], ids=range(6))
+                                  UPLOAD % 4000000, UPLOAD % 4000000 + b"z" * 2000000, UPLOAD % 10 + b"123456789"],
+                         ids=range(6))
 def test_client_that_leaves(bad, open_bucket, part, leave):
     with connect(bad) as s:
         s.sendall(part.replace(b"{b}", open_bucket.encode()))
@@ -184,7 +182,7 @@ def test_client_that_leaves_a_signed_upload(bad, open_bucket):
 
 
 @pytest.mark.parametrize("part", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\nX", b"GET / HTTP/1.1\r\nHost: x\r\n",
-                                  b"PUT /{b}/key HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n" + b"z" * 300000], ids=range(5))
+                                  UPLOAD % 4000000 + b"z" * 300000], ids=range(5))
 def test_client_that_stalls(bad, open_bucket, part):
     with connect(bad, 60) as s:
         s.sendall(part.replace(b"{b}", open_bucket.encode()))
@@ -343,8 +341,8 @@ def test_malformed_json(bad, function, method, path):
         for body in (b"[]", b"1", b'"x"', b"true", b'{"FunctionName":1}', b'{"Tags":[]}', b'{"Timeout":"x"}',
                      b'{"Environment":[]}', b'{"Code":1}', b'{"ZipFile":{}}', b'{"Environment":{"Variables":{"A":1}}}'):
             answer = lambda_call(bad, method, path, body)
-            assert answer.status == 400 or body[2:7] == b"Funct" or (
-                answer.status == 200 and path.endswith("configuration")) or answer.status == 200, (body, answer)
+            # Members that an operation does not have are not looked at.
+            assert answer.status in (200, 204, 400), (body, answer)
     after = bad.client("lambda").get_function_configuration(FunctionName=function)
     assert {k: after[k] for k in ("CodeSha256", "Handler", "Timeout")} == {
         k: conf[k] for k in ("CodeSha256", "Handler", "Timeout")}
@@ -370,7 +368,6 @@ def test_malformed_bucket_policy(bad, open_bucket, body):
     {"Architectures": ["z80"]}, {"Environment": {"Variables": {"A": "a\0b"}}}, {"Handler": "a\0b.c"},
 ])
 def test_bad_configuration(bad, change):
-    import base64
     doc = {"FunctionName": "never-made", "Role": ROLE, "Runtime": "python3.11", "Handler": "app.handler",
            "Code": {"ZipFile": base64.b64encode(make_zip({"app.py": ECHO})).decode()}, **change}
     answer = lambda_call(bad, "POST", FUNCTIONS, doc)
@@ -419,13 +416,16 @@ def flipped():
 
 BAD_ZIPS = {
     "bomb": bomb, "absolute": lambda: special("/etc/x", stat.S_IFREG | 0o644, b"x"),
-    "up": lambda: special("../x", stat.S_IFREG | 0o644, b"x"), "up inside": lambda: special("a/../../x", stat.S_IFREG | 0o644),
+    "up": lambda: special("../x", stat.S_IFREG | 0o644, b"x"),
+    "up inside": lambda: special("a/../../x", stat.S_IFREG | 0o644),
     "link out": lambda: special("link", stat.S_IFLNK | 0o777, b"/etc/passwd"),
     "link up": lambda: special("a/link", stat.S_IFLNK | 0o777, b"../../x"),
     "not a zip": lambda: b"this is no zip" * 100, "nothing": lambda: b"", "no entries": lambda: make_zip({}),
     "twice": twice, "cut": lambda: make_zip({"app.py": ECHO * 1000})[:-40], "flipped": flipped,
-    "half": lambda: make_zip({"app.py": ECHO, "b": os.urandom(100000)})[:50000], "device": lambda: special("null", stat.S_IFCHR | 0o666),
-    "many files": lambda: make_zip({f"d{i}": "" for i in range(70000)}), "nul": lambda: special("a\0b", stat.S_IFREG).replace(b"a\0b", b"a\0b"),
+    "half": lambda: make_zip({"app.py": ECHO, "b": os.urandom(100000)})[:50000],
+    "device": lambda: special("null", stat.S_IFCHR | 0o666),
+    "many files": lambda: make_zip({f"d{i}": "" for i in range(70000)}),
+    "nul": lambda: special("aQb", stat.S_IFREG).replace(b"aQb", b"a\0b"),
 }
 
 
@@ -435,9 +435,9 @@ def test_bad_package(bad, function, which):
     l = bad.client("lambda", parameter_validation=False)
     sha = l.get_function_configuration(FunctionName=function)["CodeSha256"]
     for change in (lambda: l.update_function_code(FunctionName=function, ZipFile=data),
-                   lambda: l.create_function(FunctionName="never-made", Role=ROLE, Runtime="python3.11", Handler="app.handler",
-                                             Code={"ZipFile": data})):
-        if which in ("nul", "many files"):  # zipfile may have mended the name; nothing says how many files are too many
+                   lambda: l.create_function(FunctionName="never-made", Role=ROLE, Runtime="python3.11",
+                                             Handler="app.handler", Code={"ZipFile": data})):
+        if which in ("nul", "many files"):  # AWS does not say
             try:
                 change()
             except botocore.exceptions.ClientError as e:
@@ -516,9 +516,9 @@ def test_bad_list_parameters(bad, open_bucket, query):
     assert (answer.status, answer.code) == (400, "InvalidArgument") or answer.status == 200 and "9999" in query, answer
 
 
-@pytest.mark.parametrize("extra", [{"range": "bytes=5-1"}, {"range": "bytes=x"}, {"range": "bytes=0-1,3-4"}, {"range": "lines=1-2"},
-                                   {"range": "bytes=-"}, {"range": "bytes=99999999999999999999-"}, {"range": "bytes=-0"},
-                                   {"if-modified-since": "yesterday"}])
+@pytest.mark.parametrize("extra", [{"range": "bytes=5-1"}, {"range": "bytes=x"}, {"range": "bytes=0-1,3-4"},
+                                   {"range": "lines=1-2"}, {"range": "bytes=-"}, {"range": "bytes=-0"},
+                                   {"range": "bytes=99999999999999999999-"}, {"if-modified-since": "yesterday"}])
 def test_odd_ranges(bad, open_bucket, extra):
     """As HTTP has it: what cannot be read is as if it were not there, what cannot be given is 416."""
     answer = call(bad, "GET", f"/{open_bucket}/key", extra=extra)
@@ -550,7 +550,8 @@ class SmallDisk(Wick):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 ["unshare", "-m", "sh", "-c", script, "sh", self.mount, BUILD / "wick", "serve", "--data", self.mount,
-                 "--listen", "127.0.0.1:0"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
+                 "--listen", "127.0.0.1:0"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
         self.data = pathlib.Path(f"/proc/{self.process.pid}/root{self.mount}")
         until(self.ready, f"wick serve to be ready; its log:\n{self.log()}")
         return self
@@ -670,7 +671,8 @@ def test_broken_key_and_settings_files(new_wick):
     (wick.data / "master.key").write_bytes(b"short")
     start_fails("--data", wick.data, "--listen", "127.0.0.1:0", said="master.key")
     (wick.data / "master.key").write_bytes(key)
-    for text, said in (("listen: [1, 2]", "listen"), ("no_such: 1", "no_such"), ("a: b: c", "wick.yaml"), ("\0", "wick.yaml")):
+    for text, said in (("listen: [1, 2]", "listen"), ("no_such: 1", "no_such"), ("a: b: c", "wick.yaml"),
+                       ("\0", "wick.yaml")):
         (wick.data / "wick.yaml").write_text(text)
         start_fails("--data", wick.data, said=said)
     (wick.data / "wick.yaml").unlink()
