@@ -5,9 +5,12 @@
  * that leaves the connection open. An exchange that waits for its handler is suspended, and resumed by http_reply
  * or http_exchange_resume; what was resumed is run by a hook before the loop sleeps.
  *
- * A reply given before the body was read: a client that asked by Expect gets it at once; a short rest is read and
- * dropped, so that the connection lives on; for a long rest the reply is written past libmicrohttpd (it can queue
- * none there) and the connection lingers until the client has seen it.
+ * A reply given before the body was read: a client that asked by Expect gets it at once; a short rest that comes
+ * promptly is read and dropped, so that the connection lives on; for a long rest, or a client that stalls, the reply
+ * is written past libmicrohttpd (it can queue none there) and the connection lingers until the client has seen it.
+ *
+ * While exchanges wait, a patrol looks at them from time to time: it finds the stalled ones, and has the loop watch
+ * for the hang-up of clients whose exchange has been suspended for long (libmicrohttpd does not look at those).
  *
  * The server owns exchanges, an exchange its arena and reply. All may be lost at any time by the client's doing;
  * on_completed is the one end of every exchange. */
@@ -32,11 +35,17 @@
 /* How much is read after a reply was written past libmicrohttpd, before the client's patience is not ours. */
 #define LINGER_MAX ((uint64_t)64 << 20)
 /* Room beside the headers: pieces of uploads come in about half of it. It is cleared after every request. */
-#define BUFFER_BYTES  ((size_t)16 << 10) /* libmicrohttpd clears a connection's memory after every request */
+#define BUFFER_BYTES  ((size_t)16 << 10)
 #define PULL_BLOCK    ((size_t)64 << 10)
 #define ROUNDS_MAX    8
 #define SPARES_MAX    64
 #define HEADERS_FIRST 24
+/* Rounds of the patrol: how long a client may stall before it is answered past its body, how long an exchange is
+ * suspended before its client is watched, how long a connection lingers when nothing comes. */
+#define PATROL_MS     100
+#define STALL_ROUNDS  2
+#define WATCH_ROUNDS  10
+#define LINGER_ROUNDS 100
 
 struct http_exchange {
 	struct list_link on_server;
@@ -52,6 +61,9 @@ struct http_exchange {
 
 	bool begun, has_body, expects, ended;
 	bool in_call, suspended, resume_asked;
+	unsigned rounds;      /* of the patrol, since it was suspended or replied to */
+	struct watch *hangup; /* of a client that waits for long */
+	bool gone;            /* it hung up */
 
 	struct MHD_Response *reply;
 	unsigned status;
@@ -75,8 +87,9 @@ struct http_server {
 	size_t max_header_bytes;
 	struct watch *watch;
 	struct timer *timer;
+	struct timer *patrol;
 	struct loop_hook *hook;
-	bool timer_armed;
+	bool timer_armed, patrolling;
 	bool running; /* in MHD_run: callbacks of the handler are on the stack */
 	bool dirty;   /* something was resumed */
 	bool busy;    /* the handler was called since the hook looked */
@@ -117,6 +130,7 @@ static void exchange_free(struct http_exchange *ex)
 	struct http_server *s = ex->server;
 
 	pull_done(ex);
+	ex->hangup = watch_free(ex->hangup);
 	if (ex->reply)
 		MHD_destroy_response(ex->reply);
 	buf_done(&ex->raw);
@@ -130,12 +144,24 @@ static void exchange_free(struct http_exchange *ex)
 	exchange_list_push(&s->spare, ex);
 }
 
+static void patrol_from_now(struct http_exchange *ex)
+{
+	struct http_server *s = ex->server;
+
+	ex->rounds = 0;
+	if (s->patrolling || s->stopping)
+		return;
+	s->patrolling = true;
+	timer_set(s->patrol, PATROL_MS);
+}
+
 static void exchange_suspend(struct http_exchange *ex)
 {
 	if (ex->server->stopping)
 		return;
 	ex->suspended = true;
 	MHD_suspend_connection(ex->conn);
+	patrol_from_now(ex);
 }
 
 static void exchange_wake(struct http_exchange *ex)
@@ -145,36 +171,43 @@ static void exchange_wake(struct http_exchange *ex)
 		return;
 	}
 	ex->suspended = false;
+	ex->hangup = watch_free(ex->hangup);
 	MHD_resume_connection(ex->conn);
 	ex->server->dirty = true;
 }
 
 /* ---- reading the head ---- */
 
+static const bool token_char[256] = {
+	['!'] = true,         ['#' ... '\''] = true, ['*' ... '+'] = true, ['-' ... '.'] = true, ['0' ... '9'] = true,
+	['A' ... 'Z'] = true, ['^' ... 'z'] = true,  ['|'] = true,         ['~'] = true,
+};
+
 static bool is_token(struct str s)
 {
-	static const char others[] = "!#$%&'*+-.^_`|~";
+	bool good = s.n > 0;
 
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-			continue;
-		if (c == '\0' || !strchr(others, c))
-			return false;
-	}
-	return s.n > 0;
+	for (size_t i = 0; i < s.n; i++)
+		good &= token_char[(unsigned char)s.p[i]];
+	return good;
 }
 
+/* Every byte is looked at without a branch, which compilers turn into a few wide instructions. */
 static bool is_text(struct str s, unsigned char least)
 {
+	unsigned char bad = 0;
+
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
-		if ((c < least && c != '\t') || c == 0x7f)
-			return false;
+		bad |= (unsigned char)((c < least) & (c != '\t')) | (c == 0x7f);
 	}
-	return true;
+	return !bad;
+}
+
+static inline bool named(const struct http_header *h, struct str name)
+{
+	return h->name.n == name.n && str_ieq(h->name, name);
 }
 
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_n, const char *value,
@@ -217,19 +250,19 @@ static unsigned check_head(struct http_exchange *ex, const char *version)
 
 		if (!is_token(h->name) || !is_text(h->value, 0x20))
 			return MHD_HTTP_BAD_REQUEST;
-		if (str_ieq(h->name, STR("content-length"))) {
+		if (named(h, STR("content-length"))) {
 			if (++lengths > 1 || !str_to_u64(h->value, &n))
 				return MHD_HTTP_BAD_REQUEST;
 			if (n > INT64_MAX)
 				return MHD_HTTP_CONTENT_TOO_LARGE;
 			ex->content_length = (int64_t)n;
-		} else if (str_ieq(h->name, STR("transfer-encoding"))) {
+		} else if (named(h, STR("transfer-encoding"))) {
 			if (++codings > 1)
 				return MHD_HTTP_BAD_REQUEST;
 			if (!str_ieq(h->value, STR("chunked")))
 				return MHD_HTTP_NOT_IMPLEMENTED;
 			ex->content_length = -1;
-		} else if (str_ieq(h->name, STR("expect"))) {
+		} else if (named(h, STR("expect"))) {
 			ex->expects = str_ieq(h->value, STR("100-continue"));
 		}
 	}
@@ -309,6 +342,14 @@ static bool raw_send(struct http_exchange *ex)
 	return true;
 }
 
+static void raw_start(struct http_exchange *ex)
+{
+	ex->lingers = true;
+	ex->lingered = 0;
+	ex->rounds = 0;
+	raw_compose(ex);
+}
+
 /* A piece of the body after the reply was given. */
 static enum MHD_Result drop_piece(struct http_exchange *ex, size_t *n)
 {
@@ -323,11 +364,10 @@ static enum MHD_Result drop_piece(struct http_exchange *ex, size_t *n)
 		ex->lingered += got;
 		if (!ex->bytes_only || (left <= DRAIN_MAX && ex->lingered <= DRAIN_MAX))
 			return MHD_YES;
-		ex->lingers = true;
-		ex->lingered = 0;
-		raw_compose(ex);
+		raw_start(ex);
 	}
 	ex->lingered += got;
+	ex->rounds = 0;
 	if (!raw_send(ex) || ex->lingered > LINGER_MAX)
 		return MHD_NO;
 	return MHD_YES;
@@ -339,6 +379,8 @@ static ssize_t on_pull(void *cls, uint64_t pos, char *p, size_t cap)
 	ssize_t r;
 
 	ex->server->busy = true;
+	if (ex->gone)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
 	do {
 		ex->resume_asked = false;
 		ex->in_call = true;
@@ -354,9 +396,25 @@ static ssize_t on_pull(void *cls, uint64_t pos, char *p, size_t cap)
 	return r == HTTP_PULL_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+static ssize_t on_nothing(void *cls, uint64_t pos, char *p, size_t cap)
+{
+	return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
 static ssize_t no_pull(void *arg, uint8_t *p, size_t cap)
 {
 	return HTTP_PULL_ERROR;
+}
+
+/* For a 304 whose caller gave no length that the body would have: libmicrohttpd leaves the Content-Length away only
+ * where it may not know the length, and takes no other end of a reply than the connection's for that. */
+static struct MHD_Response *make_unsized(void)
+{
+	struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1, on_nothing, NULL, NULL);
+
+	if (r)
+		MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+	return r;
 }
 
 static struct MHD_Response *make_response(struct http_exchange *ex, struct http_body *body)
@@ -367,6 +425,8 @@ static struct MHD_Response *make_response(struct http_exchange *ex, struct http_
 		if (body)
 			buf_done(&body->bytes);
 		ex->bytes_only = true;
+		if (ex->status == MHD_HTTP_NOT_MODIFIED)
+			return make_unsized();
 		return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	}
 	switch (body->kind) {
@@ -389,9 +449,7 @@ static struct MHD_Response *make_response(struct http_exchange *ex, struct http_
 		ex->pulling = true;
 		if (!ex->pull.pull)
 			ex->pull.pull = no_pull;
-		r = MHD_create_response_from_callback(body->length == HTTP_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN
-											  : body->length,
-						      PULL_BLOCK, on_pull, ex, NULL);
+		r = MHD_create_response_from_callback(body->length, PULL_BLOCK, on_pull, ex, NULL);
 		break;
 	}
 	return r;
@@ -401,6 +459,7 @@ static void add_header(struct http_exchange *ex, const struct http_header *h)
 {
 	char name[256], small[1024];
 	_cleanup_(freep) char *large = NULL;
+	size_t n = h->value.n;
 	char *value = small;
 
 	if (h->name.n == 0 || h->name.n >= sizeof(name) || str_ieq(h->name, STR("content-length")))
@@ -411,7 +470,9 @@ static void add_header(struct http_exchange *ex, const struct http_header *h)
 		value = large = xmalloc(h->value.n + 1);
 	if (h->value.n)
 		memcpy(value, h->value.p, h->value.n);
-	value[h->value.n] = '\0';
+	else /* libmicrohttpd refuses an empty value; readers trim a blank */
+		value[n++] = ' ';
+	value[n] = '\0';
 	MHD_add_response_header(ex->reply, name, value);
 }
 
@@ -435,6 +496,8 @@ void http_reply(struct http_exchange *ex, unsigned status, const struct http_hea
 	}
 	for (size_t i = 0; i < n; i++)
 		add_header(ex, &h[i]);
+	if (ex->has_body && !ex->ended)
+		patrol_from_now(ex);
 	exchange_wake(ex);
 }
 
@@ -512,7 +575,13 @@ static enum MHD_Result on_body(struct http_exchange *ex, const char *p, size_t *
 
 static enum MHD_Result on_end(struct http_exchange *ex)
 {
-	if (ex->lingers)
+	if (ex->lingers) {
+		if (ex->gone || !raw_send(ex) || ex->raw_sent)
+			return MHD_NO;
+		exchange_suspend(ex); /* the patrol sends on */
+		return MHD_YES;
+	}
+	if (ex->gone)
 		return MHD_NO;
 	if (!ex->ended) {
 		ex->ended = true;
@@ -566,6 +635,73 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 static size_t no_unescape(void *cls, struct MHD_Connection *conn, char *s)
 {
 	return strlen(s);
+}
+
+/* ---- patrol ---- */
+
+static void on_hangup(void *arg, int events)
+{
+	struct http_exchange *ex = arg;
+
+	ex->gone = true;
+	exchange_wake(ex);
+}
+
+static void watch_client(struct http_exchange *ex)
+{
+	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(ex->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (ci)
+		ex->hangup = watch_new(ex->server->loop, ci->connect_fd, WATCH_HANGUP, on_hangup, ex);
+}
+
+/* Ends an exchange whose reply went past libmicrohttpd: it sees the client's stream end. */
+static void cut(struct http_exchange *ex)
+{
+	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(ex->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	ex->gone = true;
+	if (ex->suspended)
+		exchange_wake(ex);
+	else if (ci)
+		shutdown(ci->connect_fd, SHUT_RDWR);
+}
+
+/* Whether the exchange is to be looked at again. */
+static bool patrol_exchange(struct http_exchange *ex)
+{
+	bool early = ex->reply && ex->has_body && !ex->ended && !ex->queued && !ex->suspended && ex->bytes_only;
+
+	if (!early && !ex->lingers && !ex->suspended)
+		return false;
+	ex->rounds++;
+	if (early && !ex->lingers && ex->rounds >= STALL_ROUNDS)
+		raw_start(ex);
+	if (ex->lingers) {
+		if (ex->gone)
+			return false;
+		if (ex->rounds > LINGER_ROUNDS || !raw_send(ex))
+			cut(ex);
+		else if (ex->raw_sent && ex->suspended)
+			exchange_wake(ex);
+		return true;
+	}
+	/* Not one in mid-body: what the client sent before it left is still to be read. */
+	if (ex->suspended && !ex->hangup && ex->rounds >= WATCH_ROUNDS && (ex->ended || ex->pulling))
+		watch_client(ex);
+	return true;
+}
+
+static void on_patrol(void *arg)
+{
+	struct http_server *s = arg;
+	bool more = false;
+
+	for (struct http_exchange *ex = exchange_list_first(&s->live); ex; ex = exchange_list_next(ex))
+		more |= patrol_exchange(ex);
+	s->patrolling = more;
+	if (more)
+		timer_set(s->patrol, PATROL_MS);
 }
 
 /* ---- driving ---- */
@@ -658,6 +794,7 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_con
 	}
 	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	s->timer = timer_new(l, on_timer, s);
+	s->patrol = timer_new(l, on_patrol, s);
 	s->hook = loop_hook_new(l, on_hook, s);
 	s->watch = watch_new(l, info->epoll_fd, WATCH_READ, on_ready, s);
 	pump(s); /* puts the listening socket into the epoll set */
@@ -685,9 +822,11 @@ struct http_server *http_server_free(struct http_server *s)
 	s->stopping = true;
 	s->watch = watch_free(s->watch);
 	s->timer = timer_free(s->timer);
+	s->patrol = timer_free(s->patrol);
 	s->hook = loop_hook_free(s->hook);
 	/* libmicrohttpd does not stop with a suspended connection. */
 	for (ex = exchange_list_first(&s->live); ex; ex = exchange_list_next(ex)) {
+		ex->hangup = watch_free(ex->hangup);
 		if (ex->suspended)
 			MHD_resume_connection(ex->conn);
 		ex->suspended = false;
@@ -727,7 +866,7 @@ struct str http_target(const struct http_exchange *ex)
 struct str http_get_header(const struct http_exchange *ex, struct str name)
 {
 	for (size_t i = 0; i < ex->n_headers; i++)
-		if (ex->headers[i].name.n == name.n && str_ieq(ex->headers[i].name, name))
+		if (named(&ex->headers[i], name))
 			return ex->headers[i].value;
 	return STR_NULL;
 }

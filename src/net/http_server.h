@@ -3,9 +3,11 @@
  * not unescaped: signatures are over the raw bytes).
  *
  * Life of an exchange: begin -> (body)* -> body_end -> finished. A reply may be given in or after begin, once;
- * one given before body_end ends the body there (no further body calls; the connection closes after the reply
- * when the rest of the body was not read). finished is always the last call, exactly once: the reply is sent or the
- * connection is lost; what the handler owns is freed there. Malformed HTTP is answered 400, 413, 431 by this layer. */
+ * one given before body_end ends the body there (no further body calls; the rest is read and dropped, and when it is
+ * long or does not come promptly, a reply of BYTES goes out before it and the connection closes after). A client that
+ * closes its sending side while it waits, for a second or more, for a reply or more of a reply counts as gone. finished
+ * is always the last call, exactly once: the reply is sent or the connection is lost; what the handler owns is freed
+ * there. Malformed HTTP is answered 400, 413, 431 by this layer. */
 #pragma once
 
 #include "base/buf.h"
@@ -56,7 +58,7 @@ void http_exchange_resume(struct http_exchange *ex);
 /* What a reply's body is. The server takes over what is in it, also when sending fails. */
 struct http_body {
 	enum { HTTP_BODY_BYTES, HTTP_BODY_FD, HTTP_BODY_PULL } kind;
-	struct buf bytes; /* BYTES: taken over; for HEAD, give the bytes or set head_length */
+	struct buf bytes; /* BYTES: taken over; for HEAD, give the bytes, or a PULL of the length */
 	int fd;           /* FD: sendfile from offset, length bytes; closed when done */
 	uint64_t offset;
 	uint64_t length; /* FD and PULL; HTTP_LENGTH_UNKNOWN: chunked */
@@ -71,6 +73,8 @@ struct http_body {
 #define HTTP_PULL_ERROR     (-2)
 
 /* Content-Length is added from the body, Date always; for a HEAD request the headers of the body are sent and
- * the body is not (a FD or PULL body's length counts). No Content-Type is added. */
+ * the body is not (a FD or PULL body's length counts). A 304 is like HEAD: give the body, or a PULL of the length, that
+ * a 200 would have; without one no Content-Length is sent, and the connection closes. No Content-Type is added. An
+ * empty header value is sent as a blank, which readers trim. */
 void http_reply(struct http_exchange *ex, unsigned status, const struct http_header *h, size_t n,
 		struct http_body *body);

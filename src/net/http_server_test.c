@@ -31,19 +31,36 @@ struct one {
 	struct timer *timer;
 	unsigned steps;
 	bool paused;
-	enum { HELLO, ECHO, LATER, SLOW, EARLY, MID, FILE_BODY, PULL, PULL_FAIL, NEVER, HEADERS, DROP, EMPTY } kind;
+	enum {
+		HELLO,
+		ECHO,
+		LATER,
+		SLOW,
+		EARLY,
+		MID,
+		FILE_BODY,
+		PULL,
+		PULL_FAIL,
+		NEVER,
+		HEADERS,
+		DROP,
+		EMPTY,
+		SAME,
+		SAME_SIZED
+	} kind;
 };
 
-static const char *const kinds[] = {"/hello", "/echo", "/later", "/slow",    "/early", "/mid",  "/file",
-				    "/pull",  "/fail", "/never", "/headers", "/drop",  "/empty"};
+static const char *const kinds[] = {"/hello", "/echo",  "/later",   "/slow", "/early", "/mid",  "/file", "/pull",
+				    "/fail",  "/never", "/headers", "/drop", "/empty", "/same", "/sized"};
 
 static void reply_str(struct one *o, unsigned status, struct str s)
 {
-	const struct http_header h[] = {{STR("X-Test"), STR("1")}};
+	const struct http_header h[] = {
+		{STR("X-Test"), STR("1")}, {STR("X-Empty"), STR("")}, {STR("X-Last"), STR("z")}};
 	struct http_body b = {.kind = HTTP_BODY_BYTES};
 
 	buf_add_str(&b.bytes, s);
-	http_reply(o->ex, status, h, 1, &b);
+	http_reply(o->ex, status, h, ARRAY_SIZE(h), &b);
 }
 
 static void on_step(void *arg)
@@ -177,6 +194,12 @@ static void body_end(void *x)
 		break;
 	case EMPTY:
 		http_reply(o->ex, 204, NULL, 0, NULL);
+		break;
+	case SAME:
+		http_reply(o->ex, 304, NULL, 0, NULL);
+		break;
+	case SAME_SIZED:
+		http_reply(o->ex, 304, NULL, 0, &(struct http_body){.kind = HTTP_BODY_PULL, .length = 12345});
 		break;
 	case HELLO:
 	case DROP:
@@ -371,6 +394,28 @@ static void test_head(void **state)
 	buf_done(&c.got);
 }
 
+static void test_no_content(void **state)
+{
+	struct client c = {.app = *state,
+			   .send = STR("GET /sized HTTP/1.1\r\nHost: h\r\n\r\nGET /empty HTTP/1.1\r\nHost: h\r\n\r\n"
+				       "GET /same HTTP/1.1\r\nHost: h\r\n\r\n")};
+	struct str got = talk(&c);
+
+	assert_int_equal(count(got, "HTTP/1.1 304 "), 2);
+	assert_int_equal(count(got, "HTTP/1.1 204 "), 1);
+	assert_int_equal(count(got, "Content-Length: 12345\r\n\r\nHTTP/1.1 204"), 1);
+	assert_int_equal(count(got, "Content-Length"), 1);
+	assert_int_equal(count(got, "chunked"), 0);
+	assert_true(str_ends(got, STR("\r\n\r\n")));
+	buf_done(&c.got);
+}
+
+static void test_empty_value(void **state)
+{
+	expect(state, "GET /hello HTTP/1.1\r\n" END, "200", "X-Test: 1\r\nX-Empty:  \r\nX-Last: z\r\n");
+	expect(state, "PUT /early HTTP/1.1\r\nContent-Length: 9\r\n" END, "403", "X-Empty:  \r\nX-Last: z\r\n");
+}
+
 static void test_headers_raw(void **state)
 {
 	expect(state, "GET /headers/%41?a=%20b&c HTTP/1.1\r\nA: 1\r\nB: 2\r\nA:  3 \r\n" END, "200",
@@ -469,6 +514,22 @@ static void test_early_reply(void **state)
 	assert_true(has(talk(&c), "HTTP/1.1 403 Forbidden"));
 	assert_true(has(buf_str(&c.got), "\r\n\r\nearly"));
 	buf_done(&c.got);
+	assert_int_equal(app->ended, 0);
+}
+
+/* A client that waits for the answer with its body half sent. */
+static void test_early_reply_stalled(void **state)
+{
+	static const char close_early[] = "Connection: close\r\nX-Test: 1\r\n";
+	struct app *app = *state;
+
+	expect(state, "PUT /early HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n", "403", close_early);
+	expect(state, "PUT /early HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody", "403", "\r\n\r\nearly");
+	expect(state, "PUT /mid HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody", "403", close_early);
+	expect(state, "PUT /early HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab", "403",
+	       "\r\n\r\nearly");
+	expect(state, "PUT /mid HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "403",
+	       close_early);
 	assert_int_equal(app->ended, 0);
 }
 
@@ -594,6 +655,31 @@ static void test_free_under_way(void **state)
 	close(fd);
 }
 
+static void finished_stops(void *arg)
+{
+	struct app *app = arg;
+
+	if (app->finished > 0)
+		loop_stop(app->loop);
+}
+
+/* A client that leaves while its handler works, and nothing is ever replied. */
+static void test_hang_up(void **state)
+{
+	struct app *app = *state;
+	struct client c = {
+		.app = app, .no_stop = true, .drop = true, .send = STR("GET /never HTTP/1.1\r\nHost: h\r\n\r\n")};
+	struct loop_hook *h = loop_hook_new(app->loop, finished_stops, app);
+
+	talk(&c);
+	assert_int_equal(app->ended, 1);
+	assert_int_equal(app->finished, 1);
+	assert_int_equal(app->sent, 0);
+	assert_true(c.over);
+	loop_hook_free(h);
+	expect(state, "GET /hello HTTP/1.1\r\n" END, "200", "hello");
+}
+
 static void on_drained(void *arg)
 {
 	struct app *app = arg;
@@ -634,10 +720,26 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_plain),          T(test_head),         T(test_headers_raw),    T(test_bodies),
-		T(test_pipeline),       T(test_byte_by_byte), T(test_slow_body),      T(test_large_body),
-		T(test_pull),           T(test_early_reply),  T(test_refused),        T(test_garbage),
-		T(test_too_large_head), T(test_aborted),      T(test_free_under_way), T(test_drain),
+		T(test_plain),
+		T(test_head),
+		T(test_headers_raw),
+		T(test_bodies),
+		T(test_pipeline),
+		T(test_byte_by_byte),
+		T(test_slow_body),
+		T(test_large_body),
+		T(test_pull),
+		T(test_early_reply),
+		T(test_refused),
+		T(test_garbage),
+		T(test_too_large_head),
+		T(test_aborted),
+		T(test_free_under_way),
+		T(test_drain),
+		T(test_no_content),
+		T(test_empty_value),
+		T(test_early_reply_stalled),
+		T(test_hang_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

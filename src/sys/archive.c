@@ -264,8 +264,8 @@ static int read_content(struct reader *r, const struct entry *en, int fd)
 	while ((n = archive_read_data(r->a, block, BLOCK)) > 0) {
 		r->totals.bytes += (uint64_t)n;
 		if (r->totals.bytes > r->lim->max_bytes)
-			return err_set(r->err, EFBIG, "unpacks to more than %llu bytes",
-				       (unsigned long long)r->lim->max_bytes);
+			return err_set(r->err, EFBIG, "entry \"%s\": the package unpacks to more than %llu bytes",
+				       en->shown, (unsigned long long)r->lim->max_bytes);
 		w = fd >= 0 ? write_all(fd, block, (size_t)n) : 0;
 		if (w < 0)
 			return err_set(r->err, -w, "entry \"%s\": write it", en->shown);
@@ -317,7 +317,7 @@ static struct archive *new_zip_reader(void)
 
 int archive_check(struct str zip, const struct archive_limits *lim, struct archive_totals *ret, struct err *err)
 {
-	_cleanup_(utf8_end) struct utf8 utf8 _unused_ = utf8_begin();
+	_cleanup_(utf8_end) _unused_ struct utf8 utf8 = utf8_begin();
 	_cleanup_(reader_done) struct reader r = {.a = new_zip_reader(), .lim = lim, .dir = -1, .err = err};
 
 	if (archive_read_open_memory(r.a, zip.n ? zip.p : "", zip.n) != ARCHIVE_OK)
@@ -330,7 +330,7 @@ int archive_check(struct str zip, const struct archive_limits *lim, struct archi
 
 int archive_unpack_fd(int fd, const char *dir, const struct archive_limits *lim, struct err *err)
 {
-	_cleanup_(utf8_end) struct utf8 utf8 _unused_ = utf8_begin();
+	_cleanup_(utf8_end) _unused_ struct utf8 utf8 = utf8_begin();
 	_cleanup_(reader_done) struct reader r = {.a = new_zip_reader(), .lim = lim, .dir = -1, .err = err};
 	_cleanup_(closep) int top = -1;
 
@@ -517,7 +517,7 @@ static int open_packer(struct packer *p)
 int archive_pack(const char *path, uint64_t max_bytes, struct buf *ret, struct err *err)
 {
 	_cleanup_(buf_done) struct buf out = BUF_NULL;
-	_cleanup_(utf8_end) struct utf8 utf8 _unused_ = utf8_begin();
+	_cleanup_(utf8_end) _unused_ struct utf8 utf8 = utf8_begin();
 	_cleanup_(packer_done) struct packer p = {.out = &out, .max_bytes = max_bytes, .err = err};
 	_cleanup_(closep) int fd = -1;
 	const char *slash = strrchr(path, '/');
