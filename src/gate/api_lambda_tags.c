@@ -2,6 +2,8 @@
  * run, so a change of one ends the workers of before. Fails by refusal only. */
 #include "gate/api_lambda.h"
 
+#include "wire/utf8.h"
+
 struct tagging {
 	struct lambda_change change;
 	json_t *tags; /* TagResource, until the change is over */
@@ -10,6 +12,57 @@ struct tagging {
 static struct tagging *tagging_of(struct req *r)
 {
 	return container_of(lambda_changed(r), struct tagging, change);
+}
+
+static bool put_tag(struct req *r, struct function *f, struct str key, struct str value)
+{
+	size_t i = 0;
+
+	if (key.n == 0 || utf8_count(key) > 128 || utf8_count(value) > 256) {
+		req_failf(r, FAIL_INVALID_ARGUMENT, "Tag '%.*s': a key has 1 to 128 characters, a value at most 256.",
+			  STR_ARG(str_sub(key, 0, 128)));
+		return false;
+	}
+	if (str_starts(key, STR("aws:"))) {
+		req_failf(r, FAIL_INVALID_ARGUMENT, "Tag '%.*s': keys that begin with aws: are reserved.",
+			  STR_ARG(key));
+		return false;
+	}
+	while (i < f->n_tags && !str_eq(f->tags[i].k, key))
+		i++;
+	f->tags[i] = (struct kv){.k = arena_str(&r->arena, key), .v = arena_str(&r->arena, value)};
+	f->n_tags += i == f->n_tags;
+	return true;
+}
+
+bool lambda_read_tags(struct req *r, const json_t *tags, struct function *f)
+{
+	struct kv *all = arena_new_n(&r->arena, struct kv, f->n_tags + json_object_size(tags) + 1);
+	const char *name;
+	size_t len;
+	json_t *value;
+
+	if (f->n_tags)
+		memcpy(all, f->tags, f->n_tags * sizeof(*all));
+	f->tags = all;
+	if (!json_is_object(tags)) {
+		req_failf(r, FAIL_SERIALIZATION, "Tags can not be converted to a map of strings");
+		return false;
+	}
+	json_object_keylen_foreach((json_t *)tags, name, len, value)
+	{
+		if (!json_is_string(value)) {
+			req_failf(r, FAIL_SERIALIZATION, "Tags can not be converted to a map of strings");
+			return false;
+		}
+		if (!put_tag(r, f, str_n(name, len), json_str_value(value)))
+			return false;
+	}
+	if (f->n_tags > 50) {
+		req_failf(r, FAIL_INVALID_ARGUMENT, "A function has at most 50 tags.");
+		return false;
+	}
+	return true;
 }
 
 static bool is_ours(struct str key)

@@ -1,0 +1,455 @@
+/* The settings members of CreateFunction and UpdateFunctionConfiguration: each is taken, or accepted because it says
+ * what is so anyway, or refused by its name, so that nothing is ignored in silence. Wording as AWS's; what a value may
+ * be stands in model/limits. Fails by refusal only; violations are told together. */
+#include "gate/api_lambda.h"
+
+#define ENV_BYTES_MAX 4096
+
+#if defined(__aarch64__)
+#define MACHINE "arm64"
+#else
+#define MACHINE "x86_64"
+#endif
+
+static const char *const reserved_env[] = {
+	"_HANDLER",
+	"_X_AMZN_TRACE_ID",
+	"AWS_DEFAULT_REGION",
+	"AWS_REGION",
+	"AWS_EXECUTION_ENV",
+	"AWS_LAMBDA_FUNCTION_NAME",
+	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+	"AWS_LAMBDA_FUNCTION_VERSION",
+	"AWS_LAMBDA_INITIALIZATION_TYPE",
+	"AWS_LAMBDA_LOG_GROUP_NAME",
+	"AWS_LAMBDA_LOG_STREAM_NAME",
+	"AWS_ACCESS_KEY",
+	"AWS_ACCESS_KEY_ID",
+	"AWS_SECRET_ACCESS_KEY",
+	"AWS_SESSION_TOKEN",
+	"AWS_LAMBDA_RUNTIME_API",
+	"LAMBDA_TASK_ROOT",
+	"LAMBDA_RUNTIME_DIR",
+};
+
+/* What one member is read with. */
+struct reader {
+	struct req *r;
+	struct function *f;
+	struct violations v;
+	bool create;
+};
+
+static bool refuse(struct reader *c, const char *why)
+{
+	req_failf(c->r, FAIL_INVALID_ARGUMENT, "%s", why);
+	return false;
+}
+
+/* The SDKs check types before they send, so that only hand-made documents come here. */
+static bool wrong_type(struct reader *c, const char *member, const char *type)
+{
+	req_failf(c->r, FAIL_SERIALIZATION, "%s can not be converted to a %s", member, type);
+	return false;
+}
+
+static bool text(struct reader *c, const json_t *j, const char *member, struct str *ret)
+{
+	if (!json_is_string(j))
+		return wrong_type(c, member, "String");
+	*ret = arena_str(&c->r->arena, json_str_value(j));
+	return true;
+}
+
+static bool number(struct reader *c, const json_t *j, const char *member, const char *told, int64_t min, int64_t max,
+		   uint32_t *ret)
+{
+	json_int_t v = json_integer_value(j);
+	struct str value;
+
+	if (!json_is_integer(j))
+		return wrong_type(c, member, "Integer");
+	value = str_from(arena_printf(&c->r->arena, "%" JSON_INTEGER_FORMAT, v));
+	if (v < min)
+		violations_add(&c->v, value, told, "Member must have value greater than or equal to %lld",
+			       (long long)min);
+	else if (v > max)
+		violations_add(&c->v, value, told, "Member must have value less than or equal to %lld", (long long)max);
+	else
+		*ret = (uint32_t)v;
+	return true;
+}
+
+static bool only(struct str s, const char *more)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char ch = s.p[i];
+		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
+
+		if (!plain && (!ch || !strchr(more, ch)))
+			return false;
+	}
+	return true;
+}
+
+/* arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+ */
+static bool is_role(struct str s)
+{
+	struct str arn, partition, service, region, account, rest;
+
+	str_cut(s, ':', &arn, &s);
+	str_cut(s, ':', &partition, &s);
+	str_cut(s, ':', &service, &s);
+	str_cut(s, ':', &region, &s);
+	if (!str_cut(s, ':', &account, &rest))
+		return false;
+	if (!str_eqz(arn, "arn") || !str_starts(partition, STR("aws")) || !str_eqz(service, "iam") || region.n)
+		return false;
+	if (account.n != 12)
+		return false;
+	for (size_t i = 0; i < account.n; i++)
+		if (account.p[i] < '0' || account.p[i] > '9')
+			return false;
+	return str_starts(rest, STR("role")) && rest.n > 5 && only(rest, "_+=,.@-/");
+}
+
+static bool read_role(struct reader *c, const json_t *j)
+{
+	struct str s;
+
+	if (!text(c, j, "Role", &s))
+		return false;
+	if (!is_role(s))
+		violations_add(&c->v, s, "role",
+			       "Member must satisfy regular expression pattern: "
+			       "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+");
+	c->f->role = s;
+	return true;
+}
+
+static bool read_runtime(struct reader *c, const json_t *j)
+{
+	struct str s, minor;
+	uint64_t n;
+
+	if (!text(c, j, "Runtime", &s))
+		return false;
+	minor = str_starts(s, STR("python3.")) ? str_sub(s, 8, s.n) : STR_NULL;
+	if (!minor.n || minor.n > 2 || !str_to_u64(minor, &n)) {
+		req_failf(c->r, FAIL_INVALID_ARGUMENT,
+			  "Runtime %.*s is not built into this release of Wick: functions run as python3.x (the "
+			  "machine's "
+			  "Python); nodejs, provided and native runtimes come with the next release of Wick.",
+			  STR_ARG(str_sub(s, 0, 64)));
+		return false;
+	}
+	c->f->runtime = s;
+	return true;
+}
+
+static bool read_handler(struct reader *c, const json_t *j)
+{
+	struct str s;
+
+	if (!text(c, j, "Handler", &s))
+		return false;
+	if (s.n > 128)
+		violations_add(&c->v, s, "handler", "Member must have length less than or equal to 128");
+	for (size_t i = 0; i < MAX(s.n, (size_t)1); i++) {
+		if (s.n && (uint8_t)s.p[i] > ' ')
+			continue;
+		violations_add(&c->v, s, "handler", "Member must satisfy regular expression pattern: [^\\s]+");
+		break;
+	}
+	c->f->handler = s;
+	return true;
+}
+
+static bool read_description(struct reader *c, const json_t *j)
+{
+	struct str s;
+
+	if (!text(c, j, "Description", &s))
+		return false;
+	if (s.n > 256)
+		violations_add(&c->v, s, "description", "Member must have length less than or equal to 256");
+	c->f->description = s;
+	return true;
+}
+
+static bool read_timeout(struct reader *c, const json_t *j)
+{
+	return number(c, j, "Timeout", "timeout", 1, 900, &c->f->timeout_s);
+}
+
+static bool read_memory(struct reader *c, const json_t *j)
+{
+	return number(c, j, "MemorySize", "memorySize", 128, 10240, &c->f->memory_mb);
+}
+
+static bool read_storage(struct reader *c, const json_t *j)
+{
+	const json_t *size = json_object_get(j, "Size");
+
+	if (!size)
+		return wrong_type(c, "EphemeralStorage", "structure with a Size");
+	return number(c, size, "Size", "ephemeralStorage.size", 512, 10240, &c->f->ephemeral_mb);
+}
+
+/* ---- environment ---- */
+
+static bool is_reserved(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reserved_env); i++)
+		if (strcmp(name, reserved_env[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_env_name(struct str s)
+{
+	bool alpha = s.n >= 2 && ((s.p[0] >= 'a' && s.p[0] <= 'z') || (s.p[0] >= 'A' && s.p[0] <= 'Z'));
+
+	return alpha && only(s, "_");
+}
+
+static bool read_variable(struct reader *c, struct str name, const json_t *value, struct buf *reserved)
+{
+	struct kv *kv = &c->f->env[c->f->n_env];
+
+	if (!json_is_string(value))
+		return wrong_type(c, "Environment.Variables", "String");
+	if (is_reserved(name.p))
+		buf_printf(reserved, "%s%s", reserved->n ? ", " : "", name.p);
+	else if (!is_env_name(name))
+		violations_add(&c->v, name, "environment.variables",
+			       "Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "
+			       "[a-zA-Z]([a-zA-Z0-9_])+]");
+	kv->k = arena_str(&c->r->arena, name);
+	kv->v = arena_str(&c->r->arena, json_str_value(value));
+	if (memchr(kv->v.p, '\0', kv->v.n))
+		return refuse(c, "Lambda was unable to configure your environment variables because a value has a NUL "
+				 "character.");
+	c->f->n_env++;
+	return true;
+}
+
+static bool read_environment(struct reader *c, const json_t *j)
+{
+	_cleanup_(buf_done) struct buf reserved = BUF_NULL;
+	json_t *vars = json_object_get(j, "Variables"), *value;
+	const char *name;
+	size_t len, bytes = 0;
+
+	if (!json_is_object(j) || (vars && !json_is_object(vars) && !json_is_null(vars)))
+		return wrong_type(c, "Environment", "structure with a map Variables");
+	c->f->n_env = 0;
+	c->f->env = arena_new_n(&c->r->arena, struct kv, json_object_size(vars) + 1);
+	json_object_keylen_foreach(vars, name, len, value)
+	{
+		if (!read_variable(c, str_n(name, len), value, &reserved))
+			return false;
+		bytes += len + json_string_length(value);
+	}
+	if (bytes > ENV_BYTES_MAX)
+		return refuse(c, "Lambda was unable to configure your environment variables because the environment "
+				 "variables you have provided exceeded the 4KB limit.");
+	if (reserved.n) {
+		req_failf(c->r, FAIL_INVALID_ARGUMENT,
+			  "Lambda was unable to configure your environment variables because the environment variables "
+			  "you "
+			  "have provided contains reserved keys that are currently not supported for modification. "
+			  "Reserved keys used in this request: %s",
+			  buf_cstr(&reserved));
+		return false;
+	}
+	return true;
+}
+
+static bool read_tags(struct reader *c, const json_t *j)
+{
+	return lambda_read_tags(c->r, j, c->f);
+}
+
+/* ---- accepted when they change nothing ---- */
+
+static bool is_empty(const json_t *j)
+{
+	const char *name;
+	json_t *value;
+
+	if (json_is_array(j))
+		return json_array_size(j) == 0;
+	if (json_is_string(j))
+		return json_string_length(j) == 0;
+	if (!json_is_object(j))
+		return !j || json_is_null(j) || json_is_false(j);
+	json_object_foreach((json_t *)j, name, value) if (!is_empty(value)) return false;
+	return true;
+}
+
+static bool read_tracing(struct reader *c, const json_t *j)
+{
+	struct str mode = json_get_str(j, "Mode", STR("PassThrough"));
+
+	if (str_eqz(mode, "PassThrough"))
+		return true;
+	if (str_eqz(mode, "Active"))
+		return refuse(c, "TracingConfig: Mode Active is not built into this release of Wick yet; traces pass "
+				 "through (PassThrough).");
+	violations_add(&c->v, arena_str(&c->r->arena, mode), "tracingConfig.mode",
+		       "Member must satisfy enum value set: [Active, PassThrough]");
+	return true;
+}
+
+static bool read_snap_start(struct reader *c, const json_t *j)
+{
+	if (str_eqz(json_get_str(j, "ApplyOn", STR("None")), "None"))
+		return true;
+	return refuse(c, "SnapStart: only ApplyOn None is built into this release of Wick.");
+}
+
+static bool read_logging(struct reader *c, const json_t *j)
+{
+	struct str group = json_get_str(j, "LogGroup", STR(""));
+	const char *own = arena_printf(&c->r->arena, "/aws/lambda/%.*s", STR_ARG(c->f->name));
+
+	if (!str_eqz(json_get_str(j, "LogFormat", STR("Text")), "Text"))
+		return refuse(c, "LoggingConfig: only LogFormat Text is built into this release of Wick.");
+	if (group.n && !str_eqz(group, own))
+		return refuse(
+			c, "LoggingConfig: a function's LogGroup is /aws/lambda/NAME, another is not built into this "
+			   "release of Wick.");
+	if (!is_empty(json_object_get(j, "ApplicationLogLevel")) || !is_empty(json_object_get(j, "SystemLogLevel")))
+		return refuse(c,
+			      "LoggingConfig: log levels need LogFormat JSON, which is not built into this release of "
+			      "Wick.");
+	return true;
+}
+
+static bool read_architectures(struct reader *c, const json_t *j)
+{
+	if (json_is_array(j) && json_array_size(j) == 0)
+		return true;
+	if (json_array_size(j) != 1 || !json_is_string(json_array_get(j, 0)))
+		return wrong_type(c, "Architectures", "list of one String");
+	if (str_eqz(json_str_value(json_array_get(j, 0)), MACHINE))
+		return true;
+	return refuse(c, "Architectures: this machine runs " MACHINE " functions only.");
+}
+
+static bool read_package(struct reader *c, const json_t *j)
+{
+	if (str_eqz(json_str_value(j), "Zip"))
+		return true;
+	return refuse(c, "PackageType: container images are not built into this release of Wick; use Zip.");
+}
+
+static bool read_publish(struct reader *c, const json_t *j)
+{
+	return !json_is_true(j) || refuse(c, "Publish: published versions are not built into this release of Wick yet; "
+					     "leave Publish out and use $LATEST.");
+}
+
+static bool pass(struct reader *c, const json_t *j)
+{
+	return true;
+}
+
+enum { CREATE = 1, UPDATE = 2, BOTH = 3 };
+
+static const struct member {
+	const char *name;
+	unsigned in;
+	bool (*read)(struct reader *c, const json_t *j);
+	const char *refusal; /* read == NULL: why anything but an empty value is refused */
+} members[] = {
+	{"FunctionName", BOTH, pass},
+	{"Code", CREATE, pass},
+	{"RevisionId", UPDATE, pass},
+	{"Role", BOTH, read_role},
+	{"Runtime", BOTH, read_runtime},
+	{"Handler", BOTH, read_handler},
+	{"Description", BOTH, read_description},
+	{"Timeout", BOTH, read_timeout},
+	{"MemorySize", BOTH, read_memory},
+	{"EphemeralStorage", BOTH, read_storage},
+	{"Environment", BOTH, read_environment},
+	{"Tags", CREATE, read_tags},
+	{"TracingConfig", BOTH, read_tracing},
+	{"SnapStart", BOTH, read_snap_start},
+	{"LoggingConfig", BOTH, read_logging},
+	{"Architectures", CREATE, read_architectures},
+	{"PackageType", CREATE, read_package},
+	{"Publish", CREATE, read_publish},
+	{"Layers", BOTH, NULL, "Layers: layers are not built into this release of Wick yet."},
+	{"VpcConfig", BOTH, NULL, "VpcConfig: private networks are not built into this release of Wick."},
+	{"FileSystemConfigs", BOTH, NULL, "FileSystemConfigs: file systems are not built into this release of Wick."},
+	{"KMSKeyArn", BOTH, NULL, "KMSKeyArn: customer keys are not built into this release of Wick."},
+	{"DeadLetterConfig", BOTH, NULL,
+	 "DeadLetterConfig: dead-letter targets are not built into this release of Wick yet; failed events are kept "
+	 "and "
+	 "listed by `wick events --failed`."},
+	{"ImageConfig", BOTH, NULL, "ImageConfig: container images are not built into this release of Wick."},
+	{"CodeSigningConfigArn", CREATE, NULL,
+	 "CodeSigningConfigArn: code signing is not built into this release of Wick."},
+};
+
+static const struct member *find_member(const char *name, bool create)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		if (strcmp(members[i].name, name) == 0 && (members[i].in & (create ? CREATE : UPDATE)))
+			return &members[i];
+	return NULL;
+}
+
+static bool read_member(struct reader *c, const char *name, const json_t *value)
+{
+	const struct member *m = find_member(name, c->create);
+
+	if (json_is_null(value))
+		return true;
+	if (!m) {
+		req_failf(c->r, FAIL_INVALID_ARGUMENT, "%.64s is not a setting that this release of Wick knows.", name);
+		return false;
+	}
+	if (m->read)
+		return m->read(c, value);
+	return is_empty(value) || refuse(c, m->refusal);
+}
+
+static bool check_mandatory(struct reader *c)
+{
+	if (!c->create)
+		return true;
+	if (!c->f->role.p)
+		violations_add(&c->v, STR_NULL, "role", "Member must not be null");
+	if (!c->f->runtime.p || !c->f->handler.p)
+		return c->v.n || refuse(c, "Runtime and Handler are mandatory parameters for functions created with "
+					   "deployment packages.");
+	return true;
+}
+
+bool lambda_read_settings(struct req *r, const json_t *j, struct function *f, bool create)
+{
+	struct reader c = {.r = r, .f = f, .create = create};
+	const char *name;
+	json_t *value;
+	bool ok = true;
+
+	if (create) {
+		f->architecture = STR(MACHINE);
+		f->package_type = STR("Zip");
+		f->tracing_mode = STR("PassThrough");
+	}
+	json_object_foreach((json_t *)j, name, value)
+	{
+		ok = read_member(&c, name, value);
+		if (!ok)
+			break;
+	}
+	ok = ok && check_mandatory(&c);
+	if (!ok)
+		buf_done(&c.v.text);
+	return ok && !violations_refuse(r, &c.v);
+}
