@@ -335,7 +335,9 @@ static enum step_result reply_not_modified(struct req *r, const struct object *o
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (s3_stored_header(o, kept[i]).n)
 			req_set_header(r, kept[i], s3_stored_header(o, kept[i]));
-	return req_reply_empty(r, 304);
+	req_reply_empty(r, 304);
+	r->reply_body = no_bytes(o->size); /* a 304 tells the length of what it does not send */
+	return STEP_MORE;
 }
 
 static const char *failed_condition(struct req *r)
