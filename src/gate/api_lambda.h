@@ -3,11 +3,10 @@
 
 #include "gate/api.h"
 #include "gate/functions.h"
+#include "model/limits.h"
 
-#define LAMBDA_ZIP_MAX       (50u << 20) /* AWS Lambda quotas: zipped, for direct upload */
-#define LAMBDA_UNZIPPED_MAX  262144000u  /* ibid.: 250 MB */
-#define LAMBDA_CODE_BODY_MAX 69905067u   /* the base64 of LAMBDA_ZIP_MAX and its document, as AWS says it */
-#define LAMBDA_BODY_MAX      (1u << 20)  /* documents without code */
+#define LAMBDA_CODE_BODY_MAX (LIMIT_ZIP_DIRECT / 3 * 4 + 3) /* its base64 and its document, as AWS says it */
+#define LAMBDA_BODY_MAX      (1u << 20)                     /* documents without code */
 
 #define LAMBDA_NAME_PATTERN                                                                                            \
 	"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"      \

@@ -89,7 +89,7 @@ static void read_object(struct code *c)
 static void check(void *arg)
 {
 	struct code *c = arg;
-	const struct archive_limits limits = {.max_bytes = LAMBDA_UNZIPPED_MAX, .max_files = FILES_MAX};
+	const struct archive_limits limits = {.max_bytes = LIMIT_ZIP_UNPACKED, .max_files = FILES_MAX};
 	struct archive_totals totals;
 
 	if (c->reader)
@@ -133,9 +133,9 @@ static enum step_result find_object(struct req *r, struct code *c)
 			res == STORE_E_NO_BUCKET ? "bucket" : "key");
 	if (res < 0)
 		return req_fail_errno(r, res);
-	if (c->object->size > LAMBDA_UNZIPPED_MAX)
-		return req_failf(r, FAIL_CODE_TOO_LARGE, "The package in %.*s is larger than %u bytes.",
-				 STR_ARG(bucket), LAMBDA_UNZIPPED_MAX);
+	if (c->object->size > LIMIT_ZIP_UNPACKED)
+		return req_failf(r, FAIL_CODE_TOO_LARGE, "The package in %.*s is larger than %llu bytes.",
+				 STR_ARG(bucket), LIMIT_ZIP_UNPACKED);
 	c->reader = blob_reader_new(r->g->blobs, c->object->extents, c->object->n_extents, 0, c->object->size);
 	if (!c->reader)
 		return req_fail(r, FAIL_INTERNAL);
@@ -157,9 +157,9 @@ static bool source_is_there(struct req *r, struct code *c)
 			  "ZipFile.");
 	} else if (c->bad_base64) {
 		req_failf(r, FAIL_SERIALIZATION, "ZipFile is not valid base64");
-	} else if (c->has_zip && c->zip.n > LAMBDA_ZIP_MAX) {
-		req_failf(r, FAIL_TOO_LARGE, "The package is larger than %u bytes: put it into a bucket.",
-			  LAMBDA_ZIP_MAX);
+	} else if (c->has_zip && c->zip.n > LIMIT_ZIP_DIRECT) {
+		req_failf(r, FAIL_TOO_LARGE, "The package is larger than %llu bytes: put it into a bucket.",
+			  LIMIT_ZIP_DIRECT);
 	} else if (!c->has_zip) {
 		find_object(r, c);
 	}

@@ -121,15 +121,15 @@ static bool list_page(struct req *r, struct str *after, uint32_t *max)
 	struct violations v = {0};
 	struct buf name = BUF_NULL;
 	uint64_t n = LIST_MAX;
+	const char *why;
 
 	if (version.n && !str_eqz(version, "ALL"))
 		violations_add(&v, version, "functionVersion", "Member must satisfy enum value set: [ALL]");
 	if (items.p && !str_to_u64(items, &n))
 		n = 0;
-	if (n < 1)
-		violations_add(&v, items, "maxItems", "Member must have value greater than or equal to 1");
-	if (n > 10000)
-		violations_add(&v, items, "maxItems", "Member must have value less than or equal to 10000");
+	why = limit_number(&r->arena, (int64_t)MIN(n, (uint64_t)INT64_MAX), 1, 10000);
+	if (why)
+		violations_add(&v, items, "maxItems", "%s", why);
 	if (violations_refuse(r, &v))
 		return false;
 	if (!base64url_decode(&name, marker)) {
@@ -299,10 +299,11 @@ static enum step_result account_summed(struct req *r)
 		return req_fail_errno(r, sum->result);
 	return req_reply_json(r, 200,
 			      json_pack("{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I}}", "AccountLimit", "TotalCodeSize",
-					(json_int_t)80530636800, "CodeSizeUnzipped", (json_int_t)LAMBDA_UNZIPPED_MAX,
-					"CodeSizeZipped", (json_int_t)LAMBDA_ZIP_MAX, "ConcurrentExecutions", runs,
-					"UnreservedConcurrentExecutions", runs, "AccountUsage", "TotalCodeSize",
-					(json_int_t)sum->bytes, "FunctionCount", (json_int_t)sum->functions));
+					(json_int_t)LIMIT_CODE_TOTAL, "CodeSizeUnzipped",
+					(json_int_t)LIMIT_ZIP_UNPACKED, "CodeSizeZipped", (json_int_t)LIMIT_ZIP_DIRECT,
+					"ConcurrentExecutions", runs, "UnreservedConcurrentExecutions", runs,
+					"AccountUsage", "TotalCodeSize", (json_int_t)sum->bytes, "FunctionCount",
+					(json_int_t)sum->functions));
 }
 
 enum step_result lambda_account(struct req *r)

@@ -10,9 +10,6 @@
 #include "model/trace.h"
 #include "sys/clock.h"
 
-#define ASYNC_PAYLOAD_MAX  (1u << 20) /* AWS Lambda quotas: asynchronous payload */
-#define CLIENT_CONTEXT_MAX 3583       /* API Reference: bytes of base64 */
-
 enum invocation_type { TYPE_REQUEST_RESPONSE, TYPE_EVENT, TYPE_DRY_RUN };
 
 static bool read_type(struct req *r, enum invocation_type *ret)
@@ -55,8 +52,8 @@ static bool read_client_context(struct req *r, struct str *ret)
 	*ret = STR_NULL;
 	if (!text.n)
 		return true;
-	if (text.n > CLIENT_CONTEXT_MAX) {
-		req_failf(r, FAIL_MALFORMED_JSON, "The client context is longer than %d bytes.", CLIENT_CONTEXT_MAX);
+	if (text.n > LIMIT_CLIENT_CONTEXT) {
+		req_failf(r, FAIL_MALFORMED_JSON, "The client context is longer than %d bytes.", LIMIT_CLIENT_CONTEXT);
 		return false;
 	}
 	if (!base64_decode(&b, text) || !json_check(buf_str(&b))) {
@@ -125,11 +122,11 @@ static enum step_result put_event(struct req *r)
 	};
 	struct store_txn *t;
 
-	if (r->body.n > ASYNC_PAYLOAD_MAX)
+	if (r->body.n > LIMIT_PAYLOAD_ASYNC)
 		return req_failf(r, FAIL_TOO_LARGE,
-				 "%zu byte payload is too large for the Event invocation type (limit %u "
+				 "%zu byte payload is too large for the Event invocation type (limit %llu "
 				 "bytes)",
-				 r->body.n, ASYNC_PAYLOAD_MAX);
+				 r->body.n, LIMIT_PAYLOAD_ASYNC);
 	if (!next_trace(r, &e.trace))
 		return STEP_MORE;
 	t = store_begin(r->g->store);

@@ -4,8 +4,7 @@
 
 #include "model/policy.h"
 
-#define POLICY_MAX 20480 /* AWS Lambda quotas: resource-based policy */
-#define SID_MAX    100
+#define SID_MAX 100
 
 struct permission {
 	struct lambda_change change;
@@ -38,9 +37,9 @@ static void set_policy(struct req *r, struct function *f, const json_t *policy)
 
 	if (policy_count(policy))
 		json_write(&b, policy);
-	if (b.n > POLICY_MAX)
-		req_failf(r, FAIL_POLICY_TOO_LARGE, "The final policy size (%zu) is bigger than the limit (%d).", b.n,
-			  POLICY_MAX);
+	if (b.n > LIMIT_FUNCTION_POLICY)
+		req_failf(r, FAIL_POLICY_TOO_LARGE, "The final policy size (%zu) is bigger than the limit (%llu).", b.n,
+			  LIMIT_FUNCTION_POLICY);
 	else
 		f->policy = arena_str(&r->arena, buf_str(&b));
 }

@@ -3,34 +3,11 @@
  * be stands in model/limits. Fails by refusal only; violations are told together. */
 #include "gate/api_lambda.h"
 
-#define ENV_BYTES_MAX 4096
-
 #if defined(__aarch64__)
 #define MACHINE "arm64"
 #else
 #define MACHINE "x86_64"
 #endif
-
-static const char *const reserved_env[] = {
-	"_HANDLER",
-	"_X_AMZN_TRACE_ID",
-	"AWS_DEFAULT_REGION",
-	"AWS_REGION",
-	"AWS_EXECUTION_ENV",
-	"AWS_LAMBDA_FUNCTION_NAME",
-	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-	"AWS_LAMBDA_FUNCTION_VERSION",
-	"AWS_LAMBDA_INITIALIZATION_TYPE",
-	"AWS_LAMBDA_LOG_GROUP_NAME",
-	"AWS_LAMBDA_LOG_STREAM_NAME",
-	"AWS_ACCESS_KEY",
-	"AWS_ACCESS_KEY_ID",
-	"AWS_SECRET_ACCESS_KEY",
-	"AWS_SESSION_TOKEN",
-	"AWS_LAMBDA_RUNTIME_API",
-	"LAMBDA_TASK_ROOT",
-	"LAMBDA_RUNTIME_DIR",
-};
 
 /* What one member is read with. */
 struct reader {
@@ -61,56 +38,25 @@ static bool text(struct reader *c, const json_t *j, const char *member, struct s
 	return true;
 }
 
+/* why: what limit_... said, NULL: nothing. */
+static void check(struct reader *c, struct str value, const char *told, const char *why)
+{
+	if (why)
+		violations_add(&c->v, value, told, "%s", why);
+}
+
 static bool number(struct reader *c, const json_t *j, const char *member, const char *told, int64_t min, int64_t max,
 		   uint32_t *ret)
 {
 	json_int_t v = json_integer_value(j);
-	struct str value;
+	const char *why = limit_number(&c->r->arena, v, min, max);
 
 	if (!json_is_integer(j))
 		return wrong_type(c, member, "Integer");
-	value = str_from(arena_printf(&c->r->arena, "%" JSON_INTEGER_FORMAT, v));
-	if (v < min)
-		violations_add(&c->v, value, told, "Member must have value greater than or equal to %lld",
-			       (long long)min);
-	else if (v > max)
-		violations_add(&c->v, value, told, "Member must have value less than or equal to %lld", (long long)max);
-	else
+	check(c, str_from(arena_printf(&c->r->arena, "%" JSON_INTEGER_FORMAT, v)), told, why);
+	if (!why)
 		*ret = (uint32_t)v;
 	return true;
-}
-
-static bool only(struct str s, const char *more)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char ch = s.p[i];
-		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
-
-		if (!plain && (!ch || !strchr(more, ch)))
-			return false;
-	}
-	return true;
-}
-
-/* arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+ */
-static bool is_role(struct str s)
-{
-	struct str arn, partition, service, region, account, rest;
-
-	str_cut(s, ':', &arn, &s);
-	str_cut(s, ':', &partition, &s);
-	str_cut(s, ':', &service, &s);
-	str_cut(s, ':', &region, &s);
-	if (!str_cut(s, ':', &account, &rest))
-		return false;
-	if (!str_eqz(arn, "arn") || !str_starts(partition, STR("aws")) || !str_eqz(service, "iam") || region.n)
-		return false;
-	if (account.n != 12)
-		return false;
-	for (size_t i = 0; i < account.n; i++)
-		if (account.p[i] < '0' || account.p[i] > '9')
-			return false;
-	return str_starts(rest, STR("role")) && rest.n > 5 && only(rest, "_+=,.@-/");
 }
 
 static bool read_role(struct reader *c, const json_t *j)
@@ -119,10 +65,7 @@ static bool read_role(struct reader *c, const json_t *j)
 
 	if (!text(c, j, "Role", &s))
 		return false;
-	if (!is_role(s))
-		violations_add(&c->v, s, "role",
-			       "Member must satisfy regular expression pattern: "
-			       "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+");
+	check(c, s, "role", limit_pattern_role(s));
 	c->f->role = s;
 	return true;
 }
@@ -153,14 +96,8 @@ static bool read_handler(struct reader *c, const json_t *j)
 
 	if (!text(c, j, "Handler", &s))
 		return false;
-	if (s.n > 128)
-		violations_add(&c->v, s, "handler", "Member must have length less than or equal to 128");
-	for (size_t i = 0; i < MAX(s.n, (size_t)1); i++) {
-		if (s.n && (uint8_t)s.p[i] > ' ')
-			continue;
-		violations_add(&c->v, s, "handler", "Member must satisfy regular expression pattern: [^\\s]+");
-		break;
-	}
+	check(c, s, "handler", limit_text(&c->r->arena, s, LIMIT_HANDLER));
+	check(c, s, "handler", limit_pattern_handler(s));
 	c->f->handler = s;
 	return true;
 }
@@ -171,20 +108,19 @@ static bool read_description(struct reader *c, const json_t *j)
 
 	if (!text(c, j, "Description", &s))
 		return false;
-	if (s.n > 256)
-		violations_add(&c->v, s, "description", "Member must have length less than or equal to 256");
+	check(c, s, "description", limit_text(&c->r->arena, s, LIMIT_DESCRIPTION));
 	c->f->description = s;
 	return true;
 }
 
 static bool read_timeout(struct reader *c, const json_t *j)
 {
-	return number(c, j, "Timeout", "timeout", 1, 900, &c->f->timeout_s);
+	return number(c, j, "Timeout", "timeout", LIMIT_TIMEOUT_MIN, LIMIT_TIMEOUT_MAX, &c->f->timeout_s);
 }
 
 static bool read_memory(struct reader *c, const json_t *j)
 {
-	return number(c, j, "MemorySize", "memorySize", 128, 10240, &c->f->memory_mb);
+	return number(c, j, "MemorySize", "memorySize", LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX, &c->f->memory_mb);
 }
 
 static bool read_storage(struct reader *c, const json_t *j)
@@ -193,25 +129,11 @@ static bool read_storage(struct reader *c, const json_t *j)
 
 	if (!size)
 		return wrong_type(c, "EphemeralStorage", "structure with a Size");
-	return number(c, size, "Size", "ephemeralStorage.size", 512, 10240, &c->f->ephemeral_mb);
+	return number(c, size, "Size", "ephemeralStorage.size", LIMIT_EPHEMERAL_MIN, LIMIT_EPHEMERAL_MAX,
+		      &c->f->ephemeral_mb);
 }
 
 /* ---- environment ---- */
-
-static bool is_reserved(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(reserved_env); i++)
-		if (strcmp(name, reserved_env[i]) == 0)
-			return true;
-	return false;
-}
-
-static bool is_env_name(struct str s)
-{
-	bool alpha = s.n >= 2 && ((s.p[0] >= 'a' && s.p[0] <= 'z') || (s.p[0] >= 'A' && s.p[0] <= 'Z'));
-
-	return alpha && only(s, "_");
-}
 
 static bool read_variable(struct reader *c, struct str name, const json_t *value, struct buf *reserved)
 {
@@ -219,12 +141,10 @@ static bool read_variable(struct reader *c, struct str name, const json_t *value
 
 	if (!json_is_string(value))
 		return wrong_type(c, "Environment.Variables", "String");
-	if (is_reserved(name.p))
+	if (limit_env_reserved(name))
 		buf_printf(reserved, "%s%s", reserved->n ? ", " : "", name.p);
-	else if (!is_env_name(name))
-		violations_add(&c->v, name, "environment.variables",
-			       "Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "
-			       "[a-zA-Z]([a-zA-Z0-9_])+]");
+	else
+		check(c, name, "environment.variables", limit_pattern_env_name(name));
 	kv->k = arena_str(&c->r->arena, name);
 	kv->v = arena_str(&c->r->arena, json_str_value(value));
 	if (memchr(kv->v.p, '\0', kv->v.n))
@@ -251,7 +171,7 @@ static bool read_environment(struct reader *c, const json_t *j)
 			return false;
 		bytes += len + json_string_length(value);
 	}
-	if (bytes > ENV_BYTES_MAX)
+	if (bytes > LIMIT_ENV)
 		return refuse(c, "Lambda was unable to configure your environment variables because the environment "
 				 "variables you have provided exceeded the 4KB limit.");
 	if (reserved.n) {

@@ -2,8 +2,6 @@
  * run, so a change of one ends the workers of before. Fails by refusal only. */
 #include "gate/api_lambda.h"
 
-#include "wire/utf8.h"
-
 struct tagging {
 	struct lambda_change change;
 	json_t *tags; /* TagResource, until the change is over */
@@ -16,16 +14,11 @@ static struct tagging *tagging_of(struct req *r)
 
 static bool put_tag(struct req *r, struct function *f, struct str key, struct str value)
 {
+	const char *why = limit_function_tag(&r->arena, key, value);
 	size_t i = 0;
 
-	if (key.n == 0 || utf8_count(key) > 128 || utf8_count(value) > 256) {
-		req_failf(r, FAIL_INVALID_ARGUMENT, "Tag '%.*s': a key has 1 to 128 characters, a value at most 256.",
-			  STR_ARG(str_sub(key, 0, 128)));
-		return false;
-	}
-	if (str_starts(key, STR("aws:"))) {
-		req_failf(r, FAIL_INVALID_ARGUMENT, "Tag '%.*s': keys that begin with aws: are reserved.",
-			  STR_ARG(key));
+	if (why) {
+		req_failf(r, FAIL_INVALID_ARGUMENT, "%s", why);
 		return false;
 	}
 	while (i < f->n_tags && !str_eq(f->tags[i].k, key))
@@ -58,8 +51,8 @@ bool lambda_read_tags(struct req *r, const json_t *tags, struct function *f)
 		if (!put_tag(r, f, str_n(name, len), json_str_value(value)))
 			return false;
 	}
-	if (f->n_tags > 50) {
-		req_failf(r, FAIL_INVALID_ARGUMENT, "A function has at most 50 tags.");
+	if (f->n_tags > LIMIT_FUNCTION_TAGS) {
+		req_failf(r, FAIL_INVALID_ARGUMENT, "A function has at most %d tags.", LIMIT_FUNCTION_TAGS);
 		return false;
 	}
 	return true;

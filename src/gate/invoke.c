@@ -6,12 +6,11 @@
 #include "gate/fn.h"
 #include "gate/logs.h"
 #include "gate/queue.h"
+#include "model/limits.h"
 #include "model/trace.h"
 #include "sys/clock.h"
 
 #include <stdio.h>
-
-#define LOG_TAIL_MAX 4096 /* AWS Lambda API Reference, Invoke: LogResult "the last 4 KB of the execution log" */
 
 bool invocation_prepare(struct req *r, struct str function, struct str event)
 {
@@ -58,8 +57,8 @@ void invocation_log(struct invocation *inv, struct str line)
 		return;
 	buf_add_str(&inv->log_tail, line);
 	buf_addc(&inv->log_tail, '\n');
-	if (inv->log_tail.n > 4 * LOG_TAIL_MAX)
-		buf_consume(&inv->log_tail, inv->log_tail.n - LOG_TAIL_MAX);
+	if (inv->log_tail.n > 4 * LIMIT_LOG_TAIL)
+		buf_consume(&inv->log_tail, inv->log_tail.n - LIMIT_LOG_TAIL);
 }
 
 void invocation_logf(struct invocation *inv, const char *fmt, ...)

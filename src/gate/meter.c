@@ -8,6 +8,7 @@
 #include "gate/flow.h"
 #include "gate/nodes.h"
 #include "gate/reap.h"
+#include "model/limits.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -15,7 +16,6 @@
 
 #define FLUSH_MS   200
 #define FLUSH_ROWS 1000
-#define LOG_TAIL   4096
 
 struct meter {
 	struct gate *g;
@@ -163,8 +163,8 @@ static void fill_reply(struct req *r)
 		struct str tail = buf_str(&inv->log_tail);
 		struct buf b = BUF_NULL;
 
-		if (tail.n > LOG_TAIL)
-			tail = str_sub(tail, tail.n - LOG_TAIL, LOG_TAIL);
+		if (tail.n > LIMIT_LOG_TAIL)
+			tail = str_sub(tail, tail.n - LIMIT_LOG_TAIL, LIMIT_LOG_TAIL);
 		base64_encode(&b, tail.p, tail.n);
 		req_set_header(r, "X-Amz-Log-Result", buf_str(&b));
 		buf_done(&b);

@@ -18,6 +18,15 @@ static bool is_alpha(char c)
 	return is_lower(c) || (c >= 'A' && c <= 'Z');
 }
 
+/* Letters, digits and what else is given. */
+static bool is_of(struct str s, const char *more)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && (!s.p[i] || !strchr(more, s.p[i])))
+			return false;
+	return true;
+}
+
 static bool is_ipv4(struct str s)
 {
 	size_t dots = 0;
@@ -49,71 +58,69 @@ bool limit_bucket_name(struct str s)
 	       !str_ends(s, STR("--ol-s3"));
 }
 
-bool limit_key(struct str key)
-{
-	return key.n >= 1 && key.n <= LIMIT_KEY && utf8_valid(key);
-}
-
-/* How Lambda words a parameter outside its constraint. */
-static const char *constraint(struct arena *a, const char *value, const char *field, const char *what)
-{
-	return arena_printf(a,
-			    "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must "
-			    "%s",
-			    value, field, what);
-}
-
-const char *limit_function_name(struct arena *a, struct str name)
-{
-	bool ok = name.n >= 1 && name.n <= 64;
-
-	for (size_t i = 0; i < name.n && ok; i++)
-		ok = is_alpha(name.p[i]) || is_digit(name.p[i]) || name.p[i] == '-' || name.p[i] == '_';
-	if (ok)
-		return NULL;
-	if (name.n > 64)
-		return constraint(a, arena_dup(a, str_sub(name, 0, 200)), "functionName",
-				  "have length less than or equal to 64");
-	return constraint(a, arena_dup(a, name), "functionName", "satisfy regular expression pattern: [a-zA-Z0-9-_]+");
-}
-
-static const char *number(struct arena *a, const char *field, int64_t v, int64_t min, int64_t max)
+const char *limit_number(struct arena *a, int64_t v, int64_t min, int64_t max)
 {
 	if (v < min)
-		return constraint(a, arena_printf(a, "%lld", (long long)v), field,
-				  arena_printf(a, "have value greater than or equal to %lld", (long long)min));
+		return arena_printf(a, "Member must have value greater than or equal to %lld", (long long)min);
 	if (v > max)
-		return constraint(a, arena_printf(a, "%lld", (long long)v), field,
-				  arena_printf(a, "have value less than or equal to %lld", (long long)max));
+		return arena_printf(a, "Member must have value less than or equal to %lld", (long long)max);
 	return NULL;
 }
 
-const char *limit_timeout(struct arena *a, int64_t seconds)
-{
-	return number(a, "timeout", seconds, LIMIT_TIMEOUT_MIN, LIMIT_TIMEOUT_MAX);
-}
-
-const char *limit_memory(struct arena *a, int64_t mb)
-{
-	return number(a, "memorySize", mb, LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX);
-}
-
-const char *limit_ephemeral(struct arena *a, int64_t mb)
-{
-	return number(a, "ephemeralStorage.size", mb, LIMIT_EPHEMERAL_MIN, LIMIT_EPHEMERAL_MAX);
-}
-
-const char *limit_text(struct arena *a, const char *field, struct str value, size_t max)
+const char *limit_text(struct arena *a, struct str value, size_t max)
 {
 	if (utf8_count(value) <= max)
 		return NULL;
-	return constraint(a, arena_dup(a, str_sub(value, 0, 200)), field,
-			  arena_printf(a, "have length less than or equal to %zu", max));
+	return arena_printf(a, "Member must have length less than or equal to %zu", max);
 }
 
-static const char *env_name(struct arena *a, struct str k)
+static bool is_role(struct str s)
 {
-	/* AWS Lambda Developer Guide, "Defined runtime environment variables": the reserved ones. */
+	struct str arn, partition, service, region, account, rest;
+
+	str_cut(s, ':', &arn, &s);
+	str_cut(s, ':', &partition, &s);
+	str_cut(s, ':', &service, &s);
+	str_cut(s, ':', &region, &s);
+	if (!str_cut(s, ':', &account, &rest))
+		return false;
+	if (!str_eqz(arn, "arn") || !str_starts(partition, STR("aws")) || !str_eqz(service, "iam") || region.n)
+		return false;
+	if (account.n != 12)
+		return false;
+	for (size_t i = 0; i < account.n; i++)
+		if (!is_digit(account.p[i]))
+			return false;
+	return str_starts(rest, STR("role")) && rest.n > 5 && is_of(rest, "_+=,.@-/");
+}
+
+const char *limit_pattern_role(struct str arn)
+{
+	return is_role(arn) ? NULL
+			    : "Member must satisfy regular expression pattern: "
+			      "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
+}
+
+const char *limit_pattern_handler(struct str handler)
+{
+	bool ok = handler.n > 0;
+
+	for (size_t i = 0; i < handler.n && ok; i++)
+		ok = (uint8_t)handler.p[i] > ' ';
+	return ok ? NULL : "Member must satisfy regular expression pattern: [^\\s]+";
+}
+
+const char *limit_pattern_env_name(struct str name)
+{
+	if (name.n >= 2 && is_alpha(name.p[0]) && is_of(name, "_"))
+		return NULL;
+	return "Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "
+	       "[a-zA-Z]([a-zA-Z0-9_])+]";
+}
+
+bool limit_env_reserved(struct str name)
+{
+	/* AWS Lambda Developer Guide, "Defined runtime environment variables". */
 	static const char *const reserved[] = {
 		"_HANDLER",
 		"_X_AMZN_TRACE_ID",
@@ -134,56 +141,19 @@ static const char *env_name(struct arena *a, struct str k)
 		"LAMBDA_TASK_ROOT",
 		"LAMBDA_RUNTIME_DIR",
 	};
-	bool ok = k.n >= 2 && is_alpha(k.p[0]);
 
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
-		if (str_eqz(k, reserved[i]))
-			return arena_printf(a,
-					    "Lambda was unable to configure your environment variables because the "
-					    "environment variables you have provided contains reserved keys that are "
-					    "currently not supported for modification. Reserved keys used in this "
-					    "request: %s",
-					    reserved[i]);
-	for (size_t i = 0; i < k.n && ok; i++)
-		ok = is_alpha(k.p[i]) || is_digit(k.p[i]) || k.p[i] == '_';
-	if (ok)
-		return NULL;
-	return constraint(a, arena_dup(a, str_sub(k, 0, 200)), "environment.variables",
-			  "satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+");
+		if (str_eqz(name, reserved[i]))
+			return true;
+	return false;
 }
 
-const char *limit_env(struct arena *a, const struct kv *env, size_t n)
+const char *limit_function_tag(struct arena *a, struct str key, struct str value)
 {
-	size_t total = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		const char *message = env_name(a, env[i].k);
-
-		if (message)
-			return message;
-		if (memchr(env[i].v.p ? env[i].v.p : "", '\0', env[i].v.n))
-			return constraint(a, arena_dup(a, env[i].k), "environment.variables",
-					  "not contain a NUL character");
-		total += env[i].k.n + env[i].v.n;
-	}
-	if (total > LIMIT_ENV)
-		return "Lambda was unable to configure your environment variables because the environment variables "
-		       "you have provided exceeded the 4KB limit.";
-	return NULL;
-}
-
-const char *limit_function_tags(struct arena *a, const struct kv *tags, size_t n)
-{
-	if (n > LIMIT_FUNCTION_TAGS)
-		return "The number of tags exceeds the limit of 50.";
-	for (size_t i = 0; i < n; i++) {
-		if (tags[i].k.n == 0 || utf8_count(tags[i].k) > 128)
-			return "A tag's key must have 1 to 128 characters.";
-		if (utf8_count(tags[i].v) > 256)
-			return arena_printf(a, "The value of tag '%.*s' is longer than 256 characters.",
-					    STR_ARG(tags[i].k));
-		if (str_istarts(tags[i].k, STR("aws:")))
-			return "Tag keys that begin with aws: are reserved.";
-	}
+	if (key.n == 0 || utf8_count(key) > 128 || utf8_count(value) > 256)
+		return arena_printf(a, "Tag '%.*s': a key has 1 to 128 characters, a value at most 256.",
+				    STR_ARG(str_sub(key, 0, 128)));
+	if (str_istarts(key, STR("aws:")))
+		return arena_printf(a, "Tag '%.*s': keys that begin with aws: are reserved.", STR_ARG(key));
 	return NULL;
 }
