@@ -25,7 +25,9 @@ int sq_script(struct sq *c, const char *sql);
 
 /* Binds by format: s struct str as text, b struct str as bytes, i int64_t. *ret must be handed to sq_reset. */
 int sq_query(struct sq *c, sqlite3_stmt **ret, const char *sql, const char *format, ...);
-int sq_step(struct sq *c, sqlite3_stmt *st);                         /* 1: a row, 0: no more */
+int sq_step(struct sq *c, sqlite3_stmt *st); /* 1: a row, 0: no more */
+/* A query of one row, and its first step: 0, or missing when there is none. */
+int sq_row(struct sq *c, sqlite3_stmt **ret, int missing, const char *sql, const char *format, ...);
 int sq_exec(struct sq *c, const char *sql, const char *format, ...); /* a statement without rows */
 int64_t sq_changes(struct sq *c);
 void sq_reset(sqlite3_stmt *st);
@@ -55,6 +57,21 @@ struct sq *sq_of(struct store_reader *r);
 
 /* Bucket's row number; STORE_E_NO_BUCKET. */
 int sq_bucket(struct sq *c, struct str name, int64_t *id);
+
+/* A cursor over a bucket's entries by key, within that of each table. */
+struct sq_keys {
+	struct key_cursor cursor;
+	struct sq *sq;
+	struct arena *arena;
+	sqlite3_stmt *st;
+	int64_t bucket_id;
+	struct str bucket;
+	struct str from, from_id; /* the statement holds on to their bytes */
+};
+int sq_list_keys(struct sq_keys *c, struct str bucket, const struct key_query *q, struct key_page *ret);
+/* The storage class at col, as the one header that o has in a list. */
+void sq_list_class(struct sq_keys *c, int col, struct object *o);
+
 int sq_dead(struct sq *c, struct str blob);
 
 int sq_put_bucket(struct sq *c, const struct bucket *b);

@@ -148,6 +148,20 @@ int sq_step(struct sq *c, sqlite3_stmt *st)
 	return rc == SQLITE_DONE ? 0 : sq_error(c, rc);
 }
 
+int sq_row(struct sq *c, sqlite3_stmt **ret, int missing, const char *sql, const char *format, ...)
+{
+	va_list ap;
+	int r = prepare(c, ret, sql);
+
+	if (r < 0)
+		return r;
+	va_start(ap, format);
+	bind(*ret, format, ap);
+	va_end(ap);
+	r = sq_step(c, *ret);
+	return r < 0 ? r : r ? 0 : missing;
+}
+
 void sq_reset(sqlite3_stmt *st)
 {
 	sqlite3_reset(st);

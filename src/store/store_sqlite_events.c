@@ -76,15 +76,11 @@ int sq_next_event_due(struct store_reader *reader, int64_t *due_ms)
 {
 	struct sq *c = sq_of(reader);
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
-	int r = sq_query(c, &st, "SELECT due_ms FROM event WHERE state = ? ORDER BY due_ms LIMIT 1", "i",
-			 (int64_t)EVENT_QUEUED);
+	int r = sq_row(c, &st, STORE_E_MISSING, "SELECT due_ms FROM event WHERE state = ? ORDER BY due_ms LIMIT 1", "i",
+		       (int64_t)EVENT_QUEUED);
 
-	if (r == 0)
-		r = sq_step(c, st);
-	if (r < 0)
+	if (r)
 		return r;
-	if (r == 0)
-		return STORE_E_MISSING;
 	*due_ms = sq_int(st, 0);
 	return 0;
 }
@@ -109,14 +105,10 @@ int sq_get_event(struct store_reader *reader, struct arena *a, struct str id, st
 {
 	struct sq *c = sq_of(reader);
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
-	int r = sq_query(c, &st, "SELECT " EVENT_COLUMNS " FROM event WHERE id = ?", "s", id);
+	int r = sq_row(c, &st, STORE_E_MISSING, "SELECT " EVENT_COLUMNS " FROM event WHERE id = ?", "s", id);
 
-	if (r == 0)
-		r = sq_step(c, st);
-	if (r < 0)
+	if (r)
 		return r;
-	if (r == 0)
-		return STORE_E_MISSING;
 	*ret = arena_new(a, struct event);
 	read_event(st, a, *ret);
 	return 0;

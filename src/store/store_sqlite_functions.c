@@ -76,14 +76,11 @@ int sq_get_function(struct store_reader *reader, struct arena *a, struct str nam
 {
 	struct sq *c = sq_of(reader);
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
-	int r = sq_query(c, &st, "SELECT doc FROM function WHERE name = ? AND version = ?", "ss", name, version);
+	int r = sq_row(c, &st, STORE_E_MISSING, "SELECT doc FROM function WHERE name = ? AND version = ?", "ss", name,
+		       version);
 
-	if (r == 0)
-		r = sq_step(c, st);
-	if (r < 0)
+	if (r)
 		return r;
-	if (r == 0)
-		return STORE_E_MISSING;
 	*doc = sq_str(st, 0, a);
 	return 0;
 }

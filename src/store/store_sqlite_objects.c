@@ -6,14 +6,10 @@
 int sq_bucket(struct sq *c, struct str name, int64_t *id)
 {
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
-	int r = sq_query(c, &st, "SELECT id FROM bucket WHERE name = ?", "s", name);
+	int r = sq_row(c, &st, STORE_E_NO_BUCKET, "SELECT id FROM bucket WHERE name = ?", "s", name);
 
-	if (r == 0)
-		r = sq_step(c, st);
-	if (r < 0)
+	if (r)
 		return r;
-	if (r == 0)
-		return STORE_E_NO_BUCKET;
 	*id = sq_int(st, 0);
 	return 0;
 }
@@ -79,16 +75,12 @@ int sq_get_bucket(struct store_reader *reader, struct arena *a, struct str name,
 {
 	struct sq *c = sq_of(reader);
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
-	int r = sq_query(c, &st,
-			 "SELECT name, created_ms, notification, policy, cors, tagging FROM bucket WHERE name = ?", "s",
-			 name);
+	int r = sq_row(c, &st, STORE_E_NO_BUCKET,
+		       "SELECT name, created_ms, notification, policy, cors, tagging FROM bucket WHERE name = ?", "s",
+		       name);
 
-	if (r == 0)
-		r = sq_step(c, st);
-	if (r < 0)
+	if (r)
 		return r;
-	if (r == 0)
-		return STORE_E_NO_BUCKET;
 	*ret = arena_new(a, struct bucket);
 	read_bucket(st, a, *ret);
 	return 0;
@@ -209,17 +201,13 @@ int sq_get_object(struct store_reader *reader, struct arena *a, struct str bucke
 	struct sq *c = sq_of(reader);
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
 	struct object *o;
-	int r = sq_query(c, &st,
-			 "SELECT size, modified_ms, etag, parts, content_type, extents, headers, tags FROM object"
-			 " WHERE bucket_id = (SELECT id FROM bucket WHERE name = ?) AND key = ?",
-			 "sb", bucket, key);
+	int r = sq_row(c, &st, STORE_E_NO_OBJECT,
+		       "SELECT size, modified_ms, etag, parts, content_type, extents, headers, tags FROM object"
+		       " WHERE bucket_id = (SELECT id FROM bucket WHERE name = ?) AND key = ?",
+		       "sb", bucket, key);
 
-	if (r == 0)
-		r = sq_step(c, st);
-	if (r < 0)
+	if (r)
 		return r;
-	if (r == 0)
-		return STORE_E_NO_OBJECT;
 	o = arena_new(a, struct object);
 	o->bucket = arena_str(a, bucket);
 	o->key = arena_str(a, key);
@@ -238,52 +226,23 @@ int sq_get_object(struct store_reader *reader, struct arena *a, struct str bucke
 	return r;
 }
 
-struct object_cursor {
-	struct key_cursor cursor;
-	struct sq *sq;
-	struct arena *arena;
-	sqlite3_stmt *st;
-	int64_t bucket_id;
-	struct str bucket, from;
-	struct object_list *list;
-};
-
-static int seek_object(struct key_cursor *kc, struct str key, struct str id)
+int sq_list_keys(struct sq_keys *c, struct str bucket, const struct key_query *q, struct key_page *ret)
 {
-	struct object_cursor *c = container_of(kc, struct object_cursor, cursor);
+	int r = sq_bucket(c->sq, bucket, &c->bucket_id);
 
-	/* The statement holds on to the bytes of the key. */
-	c->from = arena_str(c->arena, key);
+	*ret = (struct key_page){0};
+	if (r)
+		return r;
+	c->bucket = arena_str(c->arena, bucket);
+	r = list_keys(&c->cursor, c->arena, q, ret);
 	sq_resetp(&c->st);
-	return sq_query(c->sq, &c->st,
-			"SELECT key, size, modified_ms, etag, storage_class FROM object"
-			" WHERE bucket_id = ? AND key >= ? ORDER BY key",
-			"ib", c->bucket_id, c->from);
-}
-
-static int next_object(struct key_cursor *kc)
-{
-	struct object_cursor *c = container_of(kc, struct object_cursor, cursor);
-	int r = sq_step(c->sq, c->st);
-
-	if (r > 0)
-		c->cursor.key = sq_view(c->st, 0);
 	return r;
 }
 
-static void take_object(struct key_cursor *kc)
+void sq_list_class(struct sq_keys *c, int col, struct object *o)
 {
-	struct object_cursor *c = container_of(kc, struct object_cursor, cursor);
-	struct str class = sq_view(c->st, 4);
-	struct object *o;
+	struct str class = sq_view(c->st, col);
 
-	c->list->objects = arena_grow(c->arena, c->list->objects, c->list->n_objects, sizeof(*c->list->objects));
-	o = &c->list->objects[c->list->n_objects++];
-	*o = (struct object){.bucket = c->bucket,
-			     .key = sq_str(c->st, 0, c->arena),
-			     .size = (uint64_t)sq_int(c->st, 1),
-			     .modified_ms = sq_int(c->st, 2),
-			     .etag = sq_str(c->st, 3, c->arena)};
 	if (!class.n)
 		return;
 	o->headers = arena_new(c->arena, struct kv);
@@ -291,13 +250,55 @@ static void take_object(struct key_cursor *kc)
 	o->n_headers = 1;
 }
 
+struct object_cursor {
+	struct sq_keys k;
+	struct object_list *list;
+};
+
+static int seek_object(struct key_cursor *kc, struct str key, struct str id)
+{
+	struct sq_keys *k = container_of(kc, struct sq_keys, cursor);
+
+	k->from = arena_str(k->arena, key);
+	sq_resetp(&k->st);
+	return sq_query(k->sq, &k->st,
+			"SELECT key, size, modified_ms, etag, storage_class FROM object"
+			" WHERE bucket_id = ? AND key >= ? ORDER BY key",
+			"ib", k->bucket_id, k->from);
+}
+
+static int next_object(struct key_cursor *kc)
+{
+	struct sq_keys *k = container_of(kc, struct sq_keys, cursor);
+	int r = sq_step(k->sq, k->st);
+
+	if (r > 0)
+		k->cursor.key = sq_view(k->st, 0);
+	return r;
+}
+
+static void take_object(struct key_cursor *kc)
+{
+	struct object_cursor *c = container_of(kc, struct object_cursor, k.cursor);
+	struct object_list *l = c->list;
+	struct sq_keys *k = &c->k;
+
+	l->objects = arena_grow(k->arena, l->objects, l->n_objects, sizeof(*l->objects));
+	l->objects[l->n_objects] = (struct object){.bucket = k->bucket,
+						   .key = sq_str(k->st, 0, k->arena),
+						   .size = (uint64_t)sq_int(k->st, 1),
+						   .modified_ms = sq_int(k->st, 2),
+						   .etag = sq_str(k->st, 3, k->arena)};
+	sq_list_class(k, 4, &l->objects[l->n_objects++]);
+}
+
 int sq_list_objects(struct store_reader *reader, struct arena *a, const struct object_list_query *q,
 		    struct object_list *ret)
 {
 	struct object_cursor c = {
-		.cursor = {.seek = seek_object, .next = next_object, .take = take_object},
-		.sq = sq_of(reader),
-		.arena = a,
+		.k = {.cursor = {.seek = seek_object, .next = next_object, .take = take_object},
+		      .sq = sq_of(reader),
+		      .arena = a},
 		.list = ret,
 	};
 	struct key_query kq = {.prefix = q->prefix, .delimiter = q->delimiter, .after = q->after, .max = q->max};
@@ -305,12 +306,7 @@ int sq_list_objects(struct store_reader *reader, struct arena *a, const struct o
 	int r;
 
 	*ret = (struct object_list){0};
-	r = sq_bucket(c.sq, q->bucket, &c.bucket_id);
-	if (r)
-		return r;
-	c.bucket = arena_str(a, q->bucket);
-	r = list_keys(&c.cursor, a, &kq, &page);
-	sq_resetp(&c.st);
+	r = sq_list_keys(&c.k, q->bucket, &kq, &page);
 	ret->prefixes = page.prefixes;
 	ret->n_prefixes = page.n_prefixes;
 	ret->truncated = page.truncated;

@@ -107,17 +107,13 @@ int sq_get_upload(struct store_reader *reader, struct arena *a, struct str id, s
 	struct sq *c = sq_of(reader);
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
 	struct upload *u;
-	int r = sq_query(c, &st,
-			 "SELECT b.name, u.key, u.created_ms, u.content_type, u.headers, u.tags"
-			 " FROM upload u JOIN bucket b ON b.id = u.bucket_id WHERE u.id = ?",
-			 "s", id);
+	int r = sq_row(c, &st, STORE_E_MISSING,
+		       "SELECT b.name, u.key, u.created_ms, u.content_type, u.headers, u.tags"
+		       " FROM upload u JOIN bucket b ON b.id = u.bucket_id WHERE u.id = ?",
+		       "s", id);
 
-	if (r == 0)
-		r = sq_step(c, st);
-	if (r < 0)
+	if (r)
 		return r;
-	if (r == 0)
-		return STORE_E_MISSING;
 	u = arena_new(a, struct upload);
 	u->id = arena_str(a, id);
 	u->object.bucket = sq_str(st, 0, a);
@@ -167,65 +163,55 @@ int sq_list_parts(struct store_reader *reader, struct arena *a, struct str id, u
 }
 
 struct upload_cursor {
-	struct key_cursor cursor;
-	struct sq *sq;
-	struct arena *arena;
-	sqlite3_stmt *st;
-	int64_t bucket_id;
-	struct str bucket, from_key, from_id;
+	struct sq_keys k;
 	struct upload_list *list;
 };
 
 static int seek_upload(struct key_cursor *kc, struct str key, struct str id)
 {
-	struct upload_cursor *c = container_of(kc, struct upload_cursor, cursor);
+	struct sq_keys *k = container_of(kc, struct sq_keys, cursor);
 
-	c->from_key = arena_str(c->arena, key);
-	c->from_id = arena_str(c->arena, id);
-	sq_resetp(&c->st);
-	return sq_query(c->sq, &c->st,
+	k->from = arena_str(k->arena, key);
+	k->from_id = arena_str(k->arena, id);
+	sq_resetp(&k->st);
+	return sq_query(k->sq, &k->st,
 			"SELECT key, id, created_ms, storage_class FROM upload"
 			" WHERE bucket_id = ? AND (key, id) >= (?, ?) ORDER BY key, id",
-			"ibs", c->bucket_id, c->from_key, c->from_id);
+			"ibs", k->bucket_id, k->from, k->from_id);
 }
 
 static int next_upload(struct key_cursor *kc)
 {
-	struct upload_cursor *c = container_of(kc, struct upload_cursor, cursor);
-	int r = sq_step(c->sq, c->st);
+	struct sq_keys *k = container_of(kc, struct sq_keys, cursor);
+	int r = sq_step(k->sq, k->st);
 
 	if (r > 0) {
-		c->cursor.key = sq_view(c->st, 0);
-		c->cursor.id = sq_view(c->st, 1);
+		k->cursor.key = sq_view(k->st, 0);
+		k->cursor.id = sq_view(k->st, 1);
 	}
 	return r;
 }
 
 static void take_upload(struct key_cursor *kc)
 {
-	struct upload_cursor *c = container_of(kc, struct upload_cursor, cursor);
-	struct str class = sq_view(c->st, 3);
-	struct upload *u;
+	struct upload_cursor *c = container_of(kc, struct upload_cursor, k.cursor);
+	struct upload_list *l = c->list;
+	struct sq_keys *k = &c->k;
 
-	c->list->uploads = arena_grow(c->arena, c->list->uploads, c->list->n_uploads, sizeof(*c->list->uploads));
-	u = &c->list->uploads[c->list->n_uploads++];
-	*u = (struct upload){.id = sq_str(c->st, 1, c->arena),
-			     .object = {.bucket = c->bucket, .key = sq_str(c->st, 0, c->arena)},
-			     .created_ms = sq_int(c->st, 2)};
-	if (!class.n)
-		return;
-	u->object.headers = arena_new(c->arena, struct kv);
-	u->object.headers[0] = (struct kv){.k = STR("x-amz-storage-class"), .v = arena_str(c->arena, class)};
-	u->object.n_headers = 1;
+	l->uploads = arena_grow(k->arena, l->uploads, l->n_uploads, sizeof(*l->uploads));
+	l->uploads[l->n_uploads] = (struct upload){.id = sq_str(k->st, 1, k->arena),
+						   .object = {.bucket = k->bucket, .key = sq_str(k->st, 0, k->arena)},
+						   .created_ms = sq_int(k->st, 2)};
+	sq_list_class(k, 3, &l->uploads[l->n_uploads++].object);
 }
 
 int sq_list_uploads(struct store_reader *reader, struct arena *a, const struct upload_list_query *q,
 		    struct upload_list *ret)
 {
 	struct upload_cursor c = {
-		.cursor = {.seek = seek_upload, .next = next_upload, .take = take_upload},
-		.sq = sq_of(reader),
-		.arena = a,
+		.k = {.cursor = {.seek = seek_upload, .next = next_upload, .take = take_upload},
+		      .sq = sq_of(reader),
+		      .arena = a},
 		.list = ret,
 	};
 	struct key_query kq = {.prefix = q->prefix,
@@ -237,12 +223,7 @@ int sq_list_uploads(struct store_reader *reader, struct arena *a, const struct u
 	int r;
 
 	*ret = (struct upload_list){0};
-	r = sq_bucket(c.sq, q->bucket, &c.bucket_id);
-	if (r)
-		return r;
-	c.bucket = arena_str(a, q->bucket);
-	r = list_keys(&c.cursor, a, &kq, &page);
-	sq_resetp(&c.st);
+	r = sq_list_keys(&c.k, q->bucket, &kq, &page);
 	ret->prefixes = page.prefixes;
 	ret->n_prefixes = page.n_prefixes;
 	ret->truncated = page.truncated;
