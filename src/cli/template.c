@@ -574,6 +574,14 @@ static const struct resource_type *resource_type(struct template *t, const json_
 	return NULL;
 }
 
+static bool is_one_of(const char *s, const char *const *known, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(s, known[i]) == 0)
+			return true;
+	return false;
+}
+
 static int check_attributes(struct template *t, const json_t *r)
 {
 	static const char *const known[] = {"Type",     "Properties",     "DependsOn",
@@ -583,11 +591,7 @@ static int check_attributes(struct template *t, const json_t *r)
 
 	json_object_foreach((json_t *)r, key, v)
 	{
-		bool found = false;
-
-		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-			found = found || strcmp(key, known[i]) == 0;
-		if (!found)
+		if (!is_one_of(key, known, ARRAY_SIZE(known)))
 			return template_fail(t, "the attribute %s is not supported", key);
 	}
 	return 0;
@@ -635,11 +639,7 @@ static int check_sections(struct template *t, const json_t *doc)
 
 	json_object_foreach((json_t *)doc, key, v)
 	{
-		bool found = false;
-
-		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-			found = found || strcmp(key, known[i]) == 0;
-		if (found)
+		if (is_one_of(key, known, ARRAY_SIZE(known)))
 			continue;
 		template_enter(t, key);
 		return template_fail(t, "this section is not supported");

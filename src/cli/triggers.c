@@ -3,6 +3,7 @@
 #include "cli/triggers.h"
 
 #include "base/buf.h"
+#include "wire/s3_xml.h"
 #include "wire/xml.h"
 
 #define DOCUMENT_MAX ((size_t)4 << 20)
@@ -35,39 +36,20 @@ static void copy_node(struct buf *b, const struct xml_node *n)
 	xml_close(b, name);
 }
 
-static void add_rule(struct buf *b, const char *name, struct str value)
-{
-	if (value.n == 0)
-		return;
-	xml_open(b, "FilterRule");
-	xml_elem(b, "Name", str_from(name));
-	xml_elem(b, "Value", value);
-	xml_close(b, "FilterRule");
-}
-
 static void add_trigger(struct buf *b, const struct plan_trigger *g, size_t number, struct str region,
 			struct str account)
 {
-	_cleanup_(buf_done) struct buf text = BUF_NULL;
+	_cleanup_(buf_done) struct buf id = BUF_NULL, arn = BUF_NULL;
 
-	xml_open(b, "CloudFunctionConfiguration");
-	buf_printf(&text, "wick:%.*s:%zu", STR_ARG(g->function), number);
-	xml_elem(b, "Id", buf_str(&text));
-	buf_clear(&text);
-	buf_printf(&text, "arn:aws:lambda:%.*s:%.*s:function:%.*s", STR_ARG(region), STR_ARG(account),
+	buf_printf(&id, "wick:%.*s:%zu", STR_ARG(g->function), number);
+	buf_printf(&arn, "arn:aws:lambda:%.*s:%.*s:function:%.*s", STR_ARG(region), STR_ARG(account),
 		   STR_ARG(g->function));
-	xml_elem(b, "CloudFunction", buf_str(&text));
-	for (size_t i = 0; i < g->n_events; i++)
-		xml_elem(b, "Event", g->events[i]);
-	if (g->prefix.n || g->suffix.n) {
-		xml_open(b, "Filter");
-		xml_open(b, "S3Key");
-		add_rule(b, "prefix", g->prefix);
-		add_rule(b, "suffix", g->suffix);
-		xml_close(b, "S3Key");
-		xml_close(b, "Filter");
-	}
-	xml_close(b, "CloudFunctionConfiguration");
+	s3_xml_put_lambda_notification(b, &(struct s3_lambda_notification){.id = buf_str(&id),
+									   .arn = buf_str(&arn),
+									   .events = g->events,
+									   .n_events = g->n_events,
+									   .prefix = g->prefix,
+									   .suffix = g->suffix});
 }
 
 int notification_merge(const struct plan *p, struct str bucket, struct str current, struct str region,

@@ -30,8 +30,8 @@ static void merged(void **state)
 	assert_non_null(strstr(buf_cstr(&out), "wick:other:1"));
 	assert_non_null(strstr(buf_cstr(&out), "a&lt;b"));
 	assert_non_null(strstr(buf_cstr(&out), "arn:aws:lambda:r:000000000000:function:f"));
-	assert_non_null(strstr(buf_cstr(&out), "<Name>suffix</Name><Value>.jpg</Value>"));
-	assert_null(strstr(buf_cstr(&out), "<Name>prefix</Name>"));
+	assert_non_null(strstr(buf_cstr(&out), "<Name>Suffix</Name><Value>.jpg</Value>"));
+	assert_null(strstr(buf_cstr(&out), "<Name>Prefix</Name>"));
 	assert_int_equal(notification_merge(&p, STR("b"), buf_str(&out), STR("r"), STR("000000000000"), &again, &err),
 			 0);
 	assert_int_equal(again.n, out.n);

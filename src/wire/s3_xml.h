@@ -195,6 +195,7 @@ struct s3_deleted {
 void s3_xml_put_deleted(struct buf *b, const struct s3_deleted *d, size_t n, bool quiet);
 
 void s3_xml_put_tagging(struct buf *b, const struct kv *tags, size_t n);
+void s3_xml_put_lambda_notification(struct buf *b, const struct s3_lambda_notification *l); /* one entry */
 void s3_xml_put_notification(struct buf *b, const struct s3_notification *n);
 void s3_xml_put_cors(struct buf *b, const struct s3_cors *c);
 void s3_xml_put_location(struct buf *b, struct str region); /* us-east-1 is written as the empty one */

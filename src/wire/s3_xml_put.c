@@ -305,28 +305,30 @@ static void put_filter_rule(struct buf *b, const char *name, struct str value)
 	xml_close(b, "FilterRule");
 }
 
+void s3_xml_put_lambda_notification(struct buf *b, const struct s3_lambda_notification *l)
+{
+	/* The element's name of 2014, which S3 answers with and every SDK reads. */
+	xml_open(b, "CloudFunctionConfiguration");
+	xml_elem(b, "Id", l->id);
+	xml_elem(b, "CloudFunction", l->arn);
+	for (size_t e = 0; e < l->n_events; e++)
+		xml_elem(b, "Event", l->events[e]);
+	if (l->prefix.n || l->suffix.n) {
+		xml_open(b, "Filter");
+		xml_open(b, "S3Key");
+		put_filter_rule(b, "Prefix", l->prefix);
+		put_filter_rule(b, "Suffix", l->suffix);
+		xml_close(b, "S3Key");
+		xml_close(b, "Filter");
+	}
+	xml_close(b, "CloudFunctionConfiguration");
+}
+
 void s3_xml_put_notification(struct buf *b, const struct s3_notification *n)
 {
 	begin(b, "NotificationConfiguration");
-	for (size_t i = 0; i < n->n; i++) {
-		const struct s3_lambda_notification *l = &n->lambdas[i];
-
-		/* The element's name of 2014, which S3 answers with and every SDK reads. */
-		xml_open(b, "CloudFunctionConfiguration");
-		xml_elem(b, "Id", l->id);
-		xml_elem(b, "CloudFunction", l->arn);
-		for (size_t e = 0; e < l->n_events; e++)
-			xml_elem(b, "Event", l->events[e]);
-		if (l->prefix.n || l->suffix.n) {
-			xml_open(b, "Filter");
-			xml_open(b, "S3Key");
-			put_filter_rule(b, "Prefix", l->prefix);
-			put_filter_rule(b, "Suffix", l->suffix);
-			xml_close(b, "S3Key");
-			xml_close(b, "Filter");
-		}
-		xml_close(b, "CloudFunctionConfiguration");
-	}
+	for (size_t i = 0; i < n->n; i++)
+		s3_xml_put_lambda_notification(b, &n->lambdas[i]);
 	xml_close(b, "NotificationConfiguration");
 }
 

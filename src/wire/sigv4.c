@@ -61,15 +61,6 @@ static const bool unreserved[256] = {
 	['.'] = true,         ['_'] = true,         ['~'] = true,
 };
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Takes one character off the front of *s and writes its one canonical spelling; how long that is. A '%' that
  * begins no escape stands for itself. */
 static inline size_t canonical_char(struct str *s, unsigned how, char out[static 3])
@@ -79,12 +70,8 @@ static inline size_t canonical_char(struct str *s, unsigned how, char out[static
 	size_t used = 1;
 
 	if (c == '%' && (how & DECODE) && s->n >= 3) {
-		int hi = hex_value(s->p[1]), lo = hex_value(s->p[2]);
-
-		if (hi >= 0 && lo >= 0) {
-			c = (uint8_t)(hi << 4 | lo);
+		if (hex_decode(str_n(s->p + 1, 2), &c, 1))
 			used = 3;
-		}
 	} else if (c == '+' && (how & PLUS_IS_SPACE)) {
 		c = ' ';
 	}

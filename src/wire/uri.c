@@ -2,15 +2,6 @@
  * parameters fail. */
 #include "wire/uri.h"
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool is_unreserved(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
@@ -44,19 +35,15 @@ static bool decode(char *to, struct str s, bool plus_is_space, size_t *ret_n)
 	char *at = to;
 
 	for (size_t i = 0; i < s.n; i++) {
-		int hi, lo;
+		uint8_t c;
 
 		if (s.p[i] != '%') {
 			*at++ = plus_is_space && s.p[i] == '+' ? ' ' : s.p[i];
 			continue;
 		}
-		if (s.n - i < 3)
+		if (s.n - i < 3 || !hex_decode(str_n(s.p + i + 1, 2), &c, 1))
 			return false;
-		hi = hex_value(s.p[i + 1]);
-		lo = hex_value(s.p[i + 2]);
-		if (hi < 0 || lo < 0)
-			return false;
-		*at++ = (char)(hi << 4 | lo);
+		*at++ = (char)c;
 		i += 2;
 	}
 	*ret_n = (size_t)(at - to);
