@@ -60,7 +60,8 @@ struct lambda_change *lambda_changed(struct req *r); /* in answer() and failed()
 
 /* A new RevisionId and LastModified. */
 void lambda_touch(struct req *r, struct function *f);
-struct str lambda_doc(struct req *r, const struct function *f);    /* for the store */
+struct str lambda_doc(struct req *r, const struct function *f); /* for the store */
+json_t *lambda_pairs_json(const struct kv *kv, size_t n);
 json_t *lambda_conf_json(struct req *r, const struct function *f); /* FunctionConfiguration */
 enum step_result lambda_reply_conf(struct req *r, unsigned status, const struct function *f);
 

@@ -12,7 +12,7 @@
 /* The SHA-256 of nothing, said aloud: a presigned request of this service has no body. */
 #define EMPTY_BODY "X-Amz-Content-Sha256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-static json_t *pairs_json(const struct kv *kv, size_t n)
+json_t *lambda_pairs_json(const struct kv *kv, size_t n)
 {
 	json_t *j = json_object();
 
@@ -42,7 +42,8 @@ json_t *lambda_conf_json(struct req *r, const struct function *f)
 	json_set_str(j, "CodeSha256", f->code_sha256);
 	json_set_str(j, "Version", f->version);
 	if (f->n_env)
-		json_object_set_new(j, "Environment", json_pack("{s:o}", "Variables", pairs_json(f->env, f->n_env)));
+		json_object_set_new(j, "Environment",
+				    json_pack("{s:o}", "Variables", lambda_pairs_json(f->env, f->n_env)));
 	json_object_set_new(j, "TracingConfig", json_pack("{s:s}", "Mode", "PassThrough"));
 	json_set_str(j, "RevisionId", f->revision_id);
 	json_object_set_new(j, "State", json_string(function_state_name(f->state)));
@@ -108,7 +109,7 @@ enum step_result lambda_get(struct req *r)
 	json_object_set_new(code, "Location", code_location(r, &f));
 	json_object_set_new(j, "Code", code);
 	if (f.n_tags)
-		json_object_set_new(j, "Tags", pairs_json(f.tags, f.n_tags));
+		json_object_set_new(j, "Tags", lambda_pairs_json(f.tags, f.n_tags));
 	return req_reply_json(r, 200, j);
 }
 

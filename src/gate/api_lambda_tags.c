@@ -163,14 +163,11 @@ enum step_result lambda_untag(struct req *r)
 enum step_result lambda_list_tags(struct req *r)
 {
 	struct function f;
-	json_t *tags, *j;
+	json_t *j;
 
 	if (!is_arn(r) || !lambda_read(r, lambda_target(r)->name, &f))
 		return STEP_MORE;
-	tags = json_object();
-	for (size_t i = 0; i < f.n_tags; i++)
-		json_object_setn_new_nocheck(tags, f.tags[i].k.p, f.tags[i].k.n, json_str(f.tags[i].v));
 	j = json_object();
-	json_object_set_new(j, "Tags", tags);
+	json_object_set_new(j, "Tags", lambda_pairs_json(f.tags, f.n_tags));
 	return req_reply_json(r, 200, j);
 }

@@ -83,9 +83,8 @@ enum step_result s3_put_notification(struct req *r)
 {
 	struct s3_xml_fault fault = {0};
 	struct s3_notification n;
-	struct buf doc = BUF_NULL;
+	_cleanup_(buf_done) struct buf doc = BUF_NULL;
 	const char *message = NULL;
-	enum step_result res;
 	enum s3_xml_error e;
 	json_t *j;
 
@@ -109,9 +108,7 @@ enum step_result s3_put_notification(struct req *r)
 		json_write(&doc, j);
 		json_decref(j);
 	}
-	res = set_doc(r, BUCKET_NOTIFICATION, buf_str(&doc));
-	buf_done(&doc);
-	return res;
+	return set_doc(r, BUCKET_NOTIFICATION, buf_str(&doc));
 }
 
 /* ---- policy ---- */
@@ -217,8 +214,7 @@ enum step_result s3_get_cors(struct req *r)
 enum step_result s3_put_cors(struct req *r)
 {
 	struct s3_xml_fault fault = {0};
-	struct buf doc = BUF_NULL;
-	enum step_result res;
+	_cleanup_(buf_done) struct buf doc = BUF_NULL;
 	struct s3_cors cors;
 	enum s3_xml_error e;
 
@@ -228,9 +224,7 @@ enum step_result s3_put_cors(struct req *r)
 	if (e)
 		return s3_fail_xml(r, e, &fault);
 	s3_xml_put_cors(&doc, &cors);
-	res = set_doc(r, BUCKET_CORS, buf_str(&doc));
-	buf_done(&doc);
-	return res;
+	return set_doc(r, BUCKET_CORS, buf_str(&doc));
 }
 
 enum step_result s3_delete_cors(struct req *r)
@@ -379,9 +373,8 @@ enum step_result s3_get_bucket_tagging(struct req *r)
 enum step_result s3_put_bucket_tagging(struct req *r)
 {
 	struct s3_xml_fault fault = {0};
-	struct buf doc = BUF_NULL;
+	_cleanup_(buf_done) struct buf doc = BUF_NULL;
 	struct s3_tagging tags;
-	enum step_result res;
 	enum s3_xml_error e;
 
 	if (!s3_bucket(r))
@@ -391,9 +384,7 @@ enum step_result s3_put_bucket_tagging(struct req *r)
 		return s3_fail_xml(r, e, &fault);
 	if (tags.n)
 		s3_xml_put_tagging(&doc, tags.tags, tags.n);
-	res = set_doc(r, BUCKET_TAGGING, buf_str(&doc));
-	buf_done(&doc);
-	return res;
+	return set_doc(r, BUCKET_TAGGING, buf_str(&doc));
 }
 
 enum step_result s3_delete_bucket_tagging(struct req *r)
