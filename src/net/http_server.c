@@ -16,6 +16,7 @@
  * on_completed is the one end of every exchange. */
 #include "net/http_server.h"
 
+#include "net/http_head.h"
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -35,10 +36,8 @@
 /* How much is read after a reply was written past libmicrohttpd, before the client's patience is not ours. */
 #define LINGER_MAX ((uint64_t)64 << 20)
 /* Room beside the headers: pieces of uploads come in about half of it. It is cleared after every request. */
-#define BUFFER_BYTES ((size_t)16 << 10)
-/* The kernel widens a receive window only for a reader that takes large pieces, and libmicrohttpd takes small ones:
- * with the default a large body comes at a tenth of the speed. */
-#define RECEIVE_BUFFER (1 << 20)
+#define BUFFER_BYTES   ((size_t)16 << 10)
+#define RECEIVE_BUFFER (1 << 20) /* the kernel widens the window only for readers of large pieces; this is none */
 #define PULL_BLOCK     ((size_t)64 << 10)
 #define ROUNDS_MAX     8
 #define SPARES_MAX     64
@@ -181,38 +180,6 @@ static void exchange_wake(struct http_exchange *ex)
 
 /* ---- reading the head ---- */
 
-static const bool token_char[256] = {
-	['!'] = true,         ['#' ... '\''] = true, ['*' ... '+'] = true, ['-' ... '.'] = true, ['0' ... '9'] = true,
-	['A' ... 'Z'] = true, ['^' ... 'z'] = true,  ['|'] = true,         ['~'] = true,
-};
-
-static bool is_token(struct str s)
-{
-	bool good = s.n > 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		good &= token_char[(unsigned char)s.p[i]];
-	return good;
-}
-
-/* Every byte is looked at without a branch, which compilers turn into a few wide instructions. */
-static bool is_text(struct str s, unsigned char least)
-{
-	unsigned char bad = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		bad |= (unsigned char)((c < least) & (c != '\t')) | (c == 0x7f);
-	}
-	return !bad;
-}
-
-static inline bool named(const struct http_header *h, struct str name)
-{
-	return h->name.n == name.n && str_ieq(h->name, name);
-}
-
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_n, const char *value,
 				 size_t value_n)
 {
@@ -235,44 +202,21 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 	return MHD_YES;
 }
 
-/* What libmicrohttpd lets through but two parsers could read differently. Returns the status to refuse with, or
- * 0. */
 static unsigned check_head(struct http_exchange *ex, const char *version)
 {
-	unsigned lengths = 0, codings = 0;
+	struct http_head head;
+	unsigned status;
 
 	ex->header_bytes = ex->target.n + ex->method.n;
 	MHD_get_connection_values_n(ex->conn, MHD_HEADER_KIND, on_header, ex);
 	if (ex->header_bytes > ex->server->max_header_bytes)
 		return MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
-	if (!is_token(ex->method) || ex->target.n == 0 || !is_text(ex->target, 0x21))
-		return MHD_HTTP_BAD_REQUEST;
-	for (size_t i = 0; i < ex->n_headers; i++) {
-		const struct http_header *h = &ex->headers[i];
-		uint64_t n;
-
-		if (!is_token(h->name) || !is_text(h->value, 0x20))
-			return MHD_HTTP_BAD_REQUEST;
-		if (named(h, STR("content-length"))) {
-			if (++lengths > 1 || !str_to_u64(h->value, &n))
-				return MHD_HTTP_BAD_REQUEST;
-			if (n > INT64_MAX)
-				return MHD_HTTP_CONTENT_TOO_LARGE;
-			ex->content_length = (int64_t)n;
-		} else if (named(h, STR("transfer-encoding"))) {
-			if (++codings > 1)
-				return MHD_HTTP_BAD_REQUEST;
-			if (!str_ieq(h->value, STR("chunked")))
-				return MHD_HTTP_NOT_IMPLEMENTED;
-			ex->content_length = -1;
-		} else if (named(h, STR("expect"))) {
-			ex->expects = str_ieq(h->value, STR("100-continue"));
-		}
-	}
-	if (codings && (lengths || strcmp(version, MHD_HTTP_VERSION_1_1) != 0))
-		return MHD_HTTP_BAD_REQUEST;
-	ex->has_body = ex->content_length != 0;
-	return 0;
+	status = http_head_check(ex->method, ex->target, ex->headers, ex->n_headers,
+				 strcmp(version, MHD_HTTP_VERSION_1_1) == 0, &head);
+	ex->content_length = head.content_length;
+	ex->expects = head.expects;
+	ex->has_body = head.content_length != 0;
+	return status;
 }
 
 /* ---- replying ---- */
@@ -734,7 +678,10 @@ static void pump(struct http_server *s)
 	} while ((s->dirty || (more && ms == 0)) && ++rounds < ROUNDS_MAX);
 	s->running = false;
 	/* A timer that stands may be early, never late: activity only puts deadlines off. */
-	if (more && (ms == 0 || !s->timer_armed)) {
+	if (more && ms == 0) {
+		s->dirty = true; /* the hook of the next turn goes on, after other events had theirs */
+		loop_soon(s->loop);
+	} else if (more && !s->timer_armed) {
 		timer_set(s->timer, ms);
 		s->timer_armed = true;
 	}
@@ -870,7 +817,7 @@ struct str http_target(const struct http_exchange *ex)
 struct str http_get_header(const struct http_exchange *ex, struct str name)
 {
 	for (size_t i = 0; i < ex->n_headers; i++)
-		if (named(&ex->headers[i], name))
+		if (http_named(&ex->headers[i], name))
 			return ex->headers[i].value;
 	return STR_NULL;
 }

@@ -26,6 +26,8 @@ DEFINE_LIST(hook_list, struct loop_hook, on_loop)
 struct loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare;
+	uv_idle_t soon;    /* active: the loop polls without sleeping */
+	uv_check_t polled; /* ends that */
 	struct hook_list hooks;
 	bool in_hooks, dead_hooks, again, in_timer;
 };
@@ -73,8 +75,21 @@ static void run_hooks(uv_prepare_t *p)
 				h->fn(h->arg);
 	} while (l->again && ++pass < HOOK_PASSES_MAX);
 	l->in_hooks = false;
+	if (l->again)
+		loop_soon(l);
 	if (l->dead_hooks)
 		bury_hooks(l);
+}
+
+static void nothing(uv_idle_t *i)
+{
+}
+
+static void on_polled(uv_check_t *c)
+{
+	struct loop *l = c->data;
+
+	uv_idle_stop(&l->soon);
 }
 
 /* Before any thread: the pool reads it when its first job comes. Most jobs wait for a disk; libuv's four threads would
@@ -95,6 +110,11 @@ struct loop *loop_new(void)
 	l->prepare.data = l;
 	must(uv_prepare_start(&l->prepare, run_hooks));
 	uv_unref((uv_handle_t *)&l->prepare);
+	must(uv_idle_init(&l->uv, &l->soon));
+	must(uv_check_init(&l->uv, &l->polled));
+	l->polled.data = l;
+	must(uv_check_start(&l->polled, on_polled));
+	uv_unref((uv_handle_t *)&l->polled);
 	return l;
 }
 
@@ -111,6 +131,8 @@ struct loop *loop_free(struct loop *l)
 	if (!l)
 		return NULL;
 	uv_close((uv_handle_t *)&l->prepare, NULL);
+	uv_close((uv_handle_t *)&l->soon, NULL);
+	uv_close((uv_handle_t *)&l->polled, NULL);
 	uv_walk(&l->uv, assert_closing, NULL);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	must(uv_loop_close(&l->uv));
@@ -137,6 +159,11 @@ uint64_t loop_now_ms(struct loop *l)
 void loop_again(struct loop *l)
 {
 	l->again = true;
+}
+
+void loop_soon(struct loop *l)
+{
+	must(uv_idle_start(&l->soon, nothing));
 }
 
 struct loop_hook *loop_hook_new(struct loop *l, void (*fn)(void *arg), void *arg)

@@ -20,6 +20,8 @@ struct loop_hook *loop_hook_new(struct loop *l, void (*fn)(void *arg), void *arg
 struct loop_hook *loop_hook_free(struct loop_hook *h);
 /* In a hook: all hooks run once more before the loop sleeps (this one made work that another may gather). */
 void loop_again(struct loop *l);
+/* Another turn comes without sleeping: events are looked at, hooks and timers run. */
+void loop_soon(struct loop *l);
 
 struct timer;
 struct timer *timer_new(struct loop *l, void (*fn)(void *arg), void *arg);
