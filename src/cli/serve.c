@@ -107,12 +107,9 @@ static int take_config(int *argc, char **argv, const char **ret, struct err *err
 
 static int check_settings(const struct settings *s, struct err *err)
 {
-	static const char *const levels[] = {"debug", "info", "warn", "error"};
-	bool level = false;
+	enum log_level level;
 
-	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
-		level = level || strcmp(s->log_level, levels[i]) == 0;
-	if (!level)
+	if (!log_level_by_name(s->log_level, &level))
 		return err_set(err, 0, "log_level: '%s' is none of debug, info, warn, error", s->log_level);
 	if (strlen(s->account) != 12 || strspn(s->account, "0123456789") != 12)
 		return err_set(err, 0, "account: '%s' is not 12 digits", s->account);
@@ -307,14 +304,6 @@ static void on_over(void *arg)
 	loop_stop(sv->loop);
 }
 
-static enum log_level level_of(const char *s)
-{
-	return strcmp(s, "debug") == 0   ? LOG_DEBUG
-	       : strcmp(s, "warn") == 0  ? LOG_WARN
-	       : strcmp(s, "error") == 0 ? LOG_ERROR
-					 : LOG_INFO;
-}
-
 /* What the children are told: the address that was bound, not the one asked for. */
 static void settle_address(struct supervisor *sv)
 {
@@ -413,6 +402,7 @@ int serve_main(int argc, char **argv)
 	struct cli c = {.name = "serve"};
 	struct err err = ERR_NULL;
 	const char *config = NULL;
+	enum log_level level = LOG_INFO;
 
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -428,7 +418,8 @@ int serve_main(int argc, char **argv)
 		cli_fail(&c, &err);
 		return EXIT_USAGE;
 	}
-	log_open("wick", level_of(sv.s.log_level));
+	log_level_by_name(sv.s.log_level, &level); /* checked with the others */
+	log_open("wick", level);
 	if (start_all(&sv, &err) < 0)
 		return cli_fail(&c, &err);
 	log_info("stopped");

@@ -57,6 +57,16 @@ static int read_prices(struct gate *g, struct err *err)
 	return 0;
 }
 
+static int read_level(struct gate *g, struct err *err)
+{
+	enum log_level level = LOG_INFO;
+
+	if (!log_level_by_name(g->conf.s.log_level, &level))
+		return err_set(err, 0, "log_level: '%s' is none of debug, info, warn, error", g->conf.s.log_level);
+	log_open("gate", level);
+	return 0;
+}
+
 static int open_all(struct gate *g, struct err *err)
 {
 	const char *data = g->conf.s.data;
@@ -117,7 +127,8 @@ int main(void)
 	g.loop = loop_new();
 	term = signal_watch_new(g.loop, SIGTERM, on_signal, &g);
 	interrupt = signal_watch_new(g.loop, SIGINT, on_signal, &g);
-	if (gate_conf_read(&g.conf, &err) == 0 && rights_drop(&g.conf, &err) == 0 && open_all(&g, &err) == 0) {
+	if (gate_conf_read(&g.conf, &err) == 0 && read_level(&g, &err) == 0 && rights_drop(&g.conf, &err) == 0 &&
+	    open_all(&g, &err) == 0) {
 		log_info("listening on %s", g.conf.s.listen);
 		loop_run(g.loop);
 		r = 0;

@@ -41,18 +41,9 @@ static const struct setting table[] = {
 
 static int parse_level(const char *text, enum log_level *ret, struct err *err)
 {
-	static const char *const names[] = {
-		[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
-
 	*ret = LOG_INFO;
-	if (!text || !text[0])
+	if (!text || !text[0] || log_level_by_name(text, ret))
 		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcasecmp(text, names[i]) == 0) {
-			*ret = (enum log_level)i;
-			return 0;
-		}
-	}
 	return err_set(err, 0, "log level \"%s\" is none of debug, info, warn, error", text);
 }
 

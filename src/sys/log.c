@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,17 @@ static const char *const level_names[] = {
 	[LOG_WARN] = "warn",
 	[LOG_ERROR] = "error",
 };
+
+bool log_level_by_name(const char *name, enum log_level *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
+		if (strcmp(name, level_names[i]) == 0) {
+			*ret = (enum log_level)i;
+			return true;
+		}
+	}
+	return false;
+}
 
 void log_open(const char *program, enum log_level least)
 {

@@ -7,6 +7,8 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
+/* "debug", "info", "warn", "error". */
+bool log_level_by_name(const char *name, enum log_level *ret);
 void log_open(const char *program, enum log_level least);
 enum log_level log_least(void);
 void log_at(enum log_level level, const char *fmt, ...) _printf_(2, 3);

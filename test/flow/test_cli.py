@@ -5,7 +5,7 @@ import signal
 import subprocess
 import uuid
 
-from conftest import BUILD, until
+from conftest import BUILD, ROOT, until
 
 ECHO = "def handler(event, context):\n    print('got', event)\n    return event\n"
 
@@ -161,3 +161,8 @@ def test_doctor_and_completion(wick):
     assert words.stdout == "deploy\n"
     assert wick.run("version").stdout.startswith("wick ")
     assert ".SH NAME" in wick.run("man", "wick.1").stdout
+
+
+def test_settings_document_is_what_the_parser_knows(wick):
+    """docs/settings.md is made by `wick man settings.md`."""
+    assert wick.run("man", "settings.md").stdout == (ROOT / "docs" / "settings.md").read_text()
