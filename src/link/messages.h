@@ -19,8 +19,7 @@
 	X(STARTED, 35, TO_GATE, "the process runs: {pid, prepare_us}. fd 0: lane, fd 1: log pipe (stdout and stderr)") \
 	X(FAILED, 36, TO_GATE, "no process could be started: {error, type}")                                           \
 	X(EXITED, 37, TO_GATE, "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib")   \
-	X(STATUS, 38, TO_GATE, "every 10 s and on change: {memory_free_mb, workers}")                                  \
-	X(FORGET, 39, TO_NODE, "code that no function uses any more: {code_sha256}")
+	X(STATUS, 38, TO_GATE, "every 10 s and on change: {memory_free_mb, workers}")
 
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };

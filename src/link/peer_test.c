@@ -297,7 +297,7 @@ static void far_too_long(void **state)
 static void names(void **state)
 {
 	assert_string_equal(link_message_name(LINK_HELLO), "HELLO");
-	assert_string_equal(link_message_name(LINK_FORGET), "FORGET");
+	assert_string_equal(link_message_name(LINK_STATUS), "STATUS");
 	assert_string_equal(link_message_name(0), "unknown");
 }
 

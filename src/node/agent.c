@@ -173,9 +173,6 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 	case LINK_STOP:
 		pool_stop(a->pool, id, (uint64_t)MAX(json_get_int(body, "grace_ms", 0), (int64_t)0));
 		break;
-	case LINK_FORGET:
-		pool_forget_code(a->pool, json_get_str(body, "code_sha256", STR_NULL));
-		break;
 	case LINK_STARTED:
 	case LINK_FAILED:
 	case LINK_EXITED:

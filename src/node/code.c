@@ -50,7 +50,7 @@ struct code_package {
 	char *dir;
 	uint64_t bytes;
 	size_t refs;
-	bool unpacking, forgotten;
+	bool unpacking;
 	struct waiter_list waiters;
 };
 
@@ -257,10 +257,6 @@ static void package_settle(struct code_package *p)
 
 	if (p->refs)
 		return;
-	if (p->forgotten) {
-		package_drop(p);
-		return;
-	}
 	package_list_push(&c->unused, p);
 	code_shrink(c);
 }
@@ -330,7 +326,6 @@ void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void
 			close(zip);
 		if (package_list_linked(p))
 			package_list_remove(&c->unused, p);
-		p->forgotten = false;
 		p->refs++;
 		ready(arg, p, NULL);
 		return;
@@ -356,18 +351,6 @@ void code_unref(struct code_package *p)
 const char *code_dir(const struct code_package *p)
 {
 	return p->dir;
-}
-
-void code_forget(struct code *c, struct str sha256)
-{
-	struct code_package *p;
-	char hex[HEX_SIZE];
-
-	if (!hex_of(sha256, hex) || !(p = map_get(&c->packages, str_from(hex))))
-		return;
-	p->forgotten = true;
-	if (package_list_linked(p))
-		package_drop(p);
 }
 
 /* Whether the folder was filled since the machine was started; notes that it will have been. */

@@ -20,4 +20,3 @@ bool code_is_busy(const struct code *c);
 void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void *arg);
 void code_unref(struct code_package *p);
 const char *code_dir(const struct code_package *p);
-void code_forget(struct code *c, struct str sha256); /* removed as soon as nobody uses it */

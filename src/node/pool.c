@@ -62,9 +62,14 @@ static bool is_worker(const struct pool *p, int pid)
 	return false;
 }
 
+static bool is_empty(const struct pool *p)
+{
+	return !p->slots.n && !p->sweeping && !p->jobs && !code_is_busy(p->code);
+}
+
 static void pool_settle(struct pool *p)
 {
-	if (pool_is_empty(p))
+	if (is_empty(p))
 		p->handler->empty(p->arg);
 }
 
@@ -204,11 +209,6 @@ void pool_abandon(struct pool *p)
 	pool_sweep_soon(p);
 }
 
-void pool_forget_code(struct pool *p, struct str sha256)
-{
-	code_forget(p->code, sha256);
-}
-
 size_t pool_count(const struct pool *p)
 {
 	return p->slots.n;
@@ -223,11 +223,6 @@ uint64_t pool_memory_mb(const struct pool *p)
 	for (size_t i = 0; map_next(&p->slots, &i, &key, &value);)
 		sum += worker_memory_mb(((struct slot *)value)->worker);
 	return sum;
-}
-
-bool pool_is_empty(const struct pool *p)
-{
-	return !p->slots.n && !p->sweeping && !p->jobs && !code_is_busy(p->code);
 }
 
 struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct pool_handler *h, void *arg,

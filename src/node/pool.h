@@ -15,11 +15,9 @@ struct pool_handler {
 struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct pool_handler *h, void *arg,
 		      struct err *err);
 struct pool *pool_free(struct pool *p); /* when it is empty */
-bool pool_is_empty(const struct pool *p);
 /* zip: taken over, -1 for none. */
 void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order, int zip);
 void pool_stop(struct pool *p, const uint8_t id[static 16], uint64_t grace_ms); /* an unknown id is gone already */
-void pool_forget_code(struct pool *p, struct str sha256);
 /* Ends them all at once; nothing is said of them any more. */
 void pool_abandon(struct pool *p);
 size_t pool_count(const struct pool *p);

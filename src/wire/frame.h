@@ -14,19 +14,16 @@
 #define FRAME_META_MAX    (1u << 20)
 #define FRAME_BODY_MAX    (256u << 20)
 
+/* From 32 on: link/messages.h. */
 enum frame_type {
 	/* Lane, to the worker. */
 	FRAME_INVOKE = 1, /* meta: DEADLINE_MS, ARN, TRACE, CLIENT_CONTEXT; body: the event */
-	/* Lane, from the worker. Every one but CHUNK and LOG says that the worker is idle again. */
+	/* Lane, from the worker. Every one but CHUNK says that the worker is idle again. */
 	FRAME_READY = 2,  /* initialised; meta: MAX_RSS_KIB */
 	FRAME_RESULT = 3, /* meta: MAX_RSS_KIB; body: the answer (JSON) */
 	FRAME_ERROR = 4,  /* meta: ERROR_TYPE, MAX_RSS_KIB; body: {"errorMessage","errorType",...}. With id zero:
 			     initialisation failed and the worker will exit */
 	FRAME_CHUNK = 5,  /* body: a piece of a streamed answer */
-	FRAME_LOG = 6,    /* body: bytes that the worker printed (remote carrier only; local workers have a pipe) */
-	FRAME_ACK = 7,    /* the remote carrier's receipt (local sockets need none: see link/lane.h) */
-	/* Link messages: link/messages.h. */
-	FRAME_LINK_FIRST = 32,
 };
 
 enum frame_key {

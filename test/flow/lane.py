@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WICK_BUILD", ROOT / "build")).resolve()
 
 INVOKE, READY, RESULT, ERROR, CHUNK, LOG = 1, 2, 3, 4, 5, 6
-HELLO, START, STOP, STARTED, FAILED, EXITED, STATUS, FORGET = range(32, 40)
+HELLO, START, STOP, STARTED, FAILED, EXITED, STATUS = range(32, 39)
 DEADLINE_MS, ARN, TRACE, CLIENT_CONTEXT, MAX_RSS_KIB, ERROR_TYPE = range(1, 7)
 LINK_FDS = 64
 NO_ID = bytes(16)

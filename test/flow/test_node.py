@@ -470,17 +470,6 @@ def test_garbage_on_the_link(node):
     assert g.worker().invoke(1).json == 1
 
 
-def test_forget(node, gate):
-    w = gate.worker()
-    code = {"code_sha256": sha(package({"app.py": ECHO}))}
-    gate.send(lane.FORGET, body=code)
-    assert w.invoke(1).json == 1
-    assert [p for p in node.code.iterdir() if not p.name.startswith(".")]
-    w.sock.close()
-    gate.exited(w)
-    until(lambda: not [p for p in node.code.iterdir() if p.name != ".boot"], "forgotten code stays")
-
-
 def test_the_cache_is_bounded(tmp_path):
     n = Node(tmp_path, WICK_CODE_CACHE="1000000")
     g = n.gate()
