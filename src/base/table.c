@@ -1,4 +1,4 @@
-/* Tables of settings and commands. The caller owns the struct of settings; its strings are malloc'd and replaced by
+/* Tables of settings. The caller owns the struct of settings; its strings are malloc'd and replaced by
  * later sources. What a person typed may be wrong: every error says where it was given and what is allowed. */
 #include "base/table.h"
 
@@ -381,42 +381,4 @@ void settings_roff(const struct setting *t, size_t n, struct buf *b)
 		}
 		buf_addc(b, '\n');
 	}
-}
-
-const struct command *command_find(const struct command *t, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(t[i].name, name) == 0)
-			return &t[i];
-	return NULL;
-}
-
-const char *command_suggest(const struct command *t, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (near_miss(t[i].name, name))
-			return t[i].name;
-	return NULL;
-}
-
-void commands_help(const struct command *t, size_t n, struct buf *b)
-{
-	size_t width = 0;
-
-	for (size_t i = 0; i < n; i++)
-		width = MAX(width, strlen(t[i].name));
-	for (size_t i = 0; i < n; i++) {
-		buf_printf(b, "  %-*s  ", (int)width, t[i].name);
-		text_wrap(b, t[i].help, width + 4, 80);
-	}
-}
-
-void command_help(const struct command *c, const char *program, struct buf *b)
-{
-	buf_printf(b, "usage: %s ", program);
-	text_wrap(b, c->usage ? c->usage : c->name, strlen("usage: ") + strlen(program) + 1, 80);
-	buf_addc(b, '\n');
-	text_wrap(b, c->help, 0, 80);
-	if (c->examples)
-		buf_printf(b, "\nexamples:\n%s\n", c->examples);
 }

@@ -1,5 +1,5 @@
-/* Settings and commands as tables: parser, --help, and docs all come from one declaration with its prose. Pure:
- * printing goes into a buf. */
+/* Settings as a table: parser, --help, and docs all come from one declaration with its prose. Pure: printing
+ * goes into a buf. */
 #pragma once
 
 #include "base/buf.h"
@@ -46,20 +46,6 @@ void setting_format(const struct setting *s, const void *conf, struct buf *b);
 void settings_help(const struct setting *t, size_t n, struct buf *b);     /* 80 columns */
 void settings_markdown(const struct setting *t, size_t n, struct buf *b); /* a table for docs */
 void settings_roff(const struct setting *t, size_t n, struct buf *b);     /* .TP paragraphs for a man page */
-
-struct command {
-	const char *name;
-	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
-	const char *help;                  /* one line */
-	const char *usage;                 /* "deploy PATH [--name NAME] ..." */
-	const char *examples;              /* lines, or NULL */
-};
-
-const struct command *command_find(const struct command *t, size_t n, const char *name); /* NULL: unknown */
-/* The name in the table that a mistyped one was probably meant to be, or NULL. */
-const char *command_suggest(const struct command *t, size_t n, const char *name);
-void commands_help(const struct command *t, size_t n, struct buf *b);           /* the list */
-void command_help(const struct command *c, const char *program, struct buf *b); /* one, with usage and examples */
 
 /* Text broken at blanks into lines of at most width columns, every line but the first indented. */
 void text_wrap(struct buf *b, const char *text, size_t indent, size_t width);

@@ -177,32 +177,10 @@ static void wrong_flags(void **state)
 	}
 }
 
-static int nothing(int argc, char **argv)
-{
-	return 0;
-}
-
 static void help(void **state)
 {
-	static const struct command commands[] = {
-		{.name = "deploy",
-		 .run = nothing,
-		 .help = "Puts code to work.",
-		 .usage = "deploy PATH",
-		 .examples = "  x"},
-		{.name = "ls", .run = nothing, .help = "Lists."},
-	};
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
 
-	assert_ptr_equal(command_find(commands, 2, "ls"), &commands[1]);
-	assert_null(command_find(commands, 2, "l"));
-	assert_string_equal(command_suggest(commands, 2, "depoly"), "deploy");
-	assert_null(command_suggest(commands, 2, "invoke"));
-	commands_help(commands, 2, &b);
-	command_help(&commands[0], "wick", &b);
-	assert_string_equal(buf_cstr(&b), "  deploy  Puts code to work.\n  ls      Lists.\n"
-					  "usage: wick deploy PATH\n\nPuts code to work.\n\nexamples:\n  x\n");
-	buf_clear(&b);
 	settings_help(table, 1, &b);
 	assert_string_equal(buf_cstr(&b), "  --listen ADDR:PORT\n          Where to listen. Default: 127.0.0.1:9000. "
 					  "(WICK_LISTEN)\n");

@@ -32,11 +32,6 @@ static const struct {
 	[REQ_REPLY] = {"reply", reply_step},
 };
 
-const char *req_step_name(unsigned step)
-{
-	return step < REQ_STEPS ? steps[step].name : "over";
-}
-
 static bool flow_over(const struct req *r)
 {
 	return r->step >= REQ_STEPS || r->cut;

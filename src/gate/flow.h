@@ -29,4 +29,3 @@ struct req *req_new(struct gate *g, struct http_exchange *ex);
 void req_start_at(struct req *r, enum req_step step);
 /* The exchange is over; frees the request now or when what it started has come back. */
 void req_exchange_over(struct req *r, bool sent);
-const char *req_step_name(unsigned step);

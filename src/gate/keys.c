@@ -106,11 +106,6 @@ struct keys *keys_close(struct keys *k)
 	return NULL;
 }
 
-struct str keys_root_access_key(const struct gate *g)
-{
-	return str_from(g->keys->access_key);
-}
-
 static void derive_secret(const struct keys *k, struct str access_key, char out[static 48])
 {
 	uint8_t mac[SHA256_SIZE];

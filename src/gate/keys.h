@@ -7,7 +7,6 @@
 struct keys *keys_open(const char *data, struct err *err);
 struct keys *keys_close(struct keys *k); /* wipes the secrets */
 
-struct str keys_root_access_key(const struct gate *g);
 /* Secret of a key into the arena; p == NULL: unknown. */
 struct str keys_secret(struct gate *g, struct str access_key, struct arena *a);
 /* The principal behind r->auth; FAIL_NONE, or why not. */

@@ -38,11 +38,6 @@ static const char *const state_names[WORKER_STATES] = {
 	[WORKER_BUSY] = "busy",       [WORKER_ENDING] = "ending",
 };
 
-const char *worker_state_name(enum worker_state s)
-{
-	return state_names[s];
-}
-
 static bool is_active(enum worker_state s)
 {
 	return s == WORKER_WAITING || s == WORKER_INIT || s == WORKER_BUSY;

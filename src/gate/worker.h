@@ -52,7 +52,6 @@ void pool_end_idle_before(struct gate *g, int64_t since_ms);
 struct worker *pool_find(struct gate *g, const uint8_t id[static 16]);
 void pool_node_down(struct gate *g); /* the node is gone, and with it its workers */
 
-const char *worker_state_name(enum worker_state s);
 void worker_start(struct fn *fn);
 void worker_end(struct worker *w, const char *reason); /* idle: closes the lane; otherwise the node kills it */
 void worker_run(struct worker *w, struct invocation *inv);

@@ -158,14 +158,6 @@ int function_from_json(struct function *ret, const json_t *j, struct arena *a, s
 	return 0;
 }
 
-struct str function_tag(const struct function *f, const char *key)
-{
-	for (size_t i = 0; i < f->n_tags; i++)
-		if (str_eqz(f->tags[i].k, key))
-			return f->tags[i].v;
-	return STR_NULL;
-}
-
 static bool is_name(struct str s, size_t max)
 {
 	if (s.n == 0 || s.n > max)

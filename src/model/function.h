@@ -38,7 +38,6 @@ const char *function_state_name(enum function_state s); /* "Active", as the API 
 json_t *function_to_json(const struct function *f);
 /* Views into j and a: j must live as long as the struct. */
 int function_from_json(struct function *f, const json_t *j, struct arena *a, struct err *err);
-struct str function_tag(const struct function *f, const char *key); /* p == NULL: not set */
 
 /* "name", "name:qualifier", "account:function:name" or a full ARN, as every Lambda operation takes it. */
 struct function_ref {

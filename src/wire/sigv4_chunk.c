@@ -381,8 +381,3 @@ const char *body_filter_checksum(const struct body_filter *f)
 {
 	return buf_cstr(&f->checksum_base64);
 }
-
-uint64_t body_filter_length(const struct body_filter *f)
-{
-	return f->length;
-}

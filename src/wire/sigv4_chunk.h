@@ -45,4 +45,3 @@ enum body_error body_filter_feed(struct body_filter *f, const uint8_t *in, size_
 enum body_error body_filter_finish(struct body_filter *f);
 /* After finish: base64 of the checksum that was computed (checksum != DIGEST_NONE), "" otherwise. */
 const char *body_filter_checksum(const struct body_filter *f);
-uint64_t body_filter_length(const struct body_filter *f); /* clean bytes so far */

@@ -48,8 +48,6 @@ static enum body_error run(const struct body_filter_conf *c, struct str in, size
 	}
 	if (!e)
 		e = body_filter_finish(f);
-	if (!e)
-		assert_int_equal(body_filter_length(f), out->n);
 	if (sum) {
 		buf_clear(sum);
 		buf_adds(sum, body_filter_checksum(f));
