@@ -24,7 +24,7 @@ const struct cmd *cmd_find(const char *name)
 	return NULL;
 }
 
-void cmd_overview(struct buf *b)
+static void overview(struct buf *b)
 {
 	buf_adds(b, "Usage: wick COMMAND [...]\n\nServerless functions on your own machines, with AWS's own APIs.\n\n");
 	for (size_t i = 0; i < n_commands; i++)
@@ -212,7 +212,7 @@ int help_run(const struct cli *c)
 	if (cmd)
 		cmd_help(cmd, &b);
 	else
-		cmd_overview(&b);
+		overview(&b);
 	fputs(buf_cstr(&b), stdout);
 	return EXIT_SUCCESS;
 }

@@ -30,7 +30,6 @@ extern const struct flag common_flags[];
 /* Finds the command, reads its flags, runs it: the exit status. */
 int cmd_main(int argc, char **argv);
 void cmd_help(const struct cmd *cmd, struct buf *b);
-void cmd_overview(struct buf *b);
 const struct cmd *cmd_find(const char *name);
 
 int bill_run(const struct cli *c);

@@ -21,7 +21,8 @@ bool out_is_tty(int fd)
 	return isatty(fd) == 1;
 }
 
-bool out_colour(int fd)
+/* A terminal, NO_COLOR is not set and TERM is not dumb. */
+static bool is_coloured(int fd)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
@@ -35,12 +36,12 @@ const char *tone_on(int fd, enum tone t)
 		[TONE_GOOD] = "\033[32m", [TONE_WARN] = "\033[33m", [TONE_BAD] = "\033[31m",
 	};
 
-	return out_colour(fd) ? codes[t] : "";
+	return is_coloured(fd) ? codes[t] : "";
 }
 
 const char *tone_off(int fd, enum tone t)
 {
-	return t != TONE_PLAIN && out_colour(fd) ? "\033[0m" : "";
+	return t != TONE_PLAIN && is_coloured(fd) ? "\033[0m" : "";
 }
 
 void grid_done(struct grid *g)

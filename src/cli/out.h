@@ -7,7 +7,6 @@
 enum tone { TONE_PLAIN, TONE_BOLD, TONE_DIM, TONE_GOOD, TONE_WARN, TONE_BAD };
 
 bool out_is_tty(int fd);
-bool out_colour(int fd); /* a terminal, NO_COLOR is not set and TERM is not dumb */
 const char *tone_on(int fd, enum tone t);
 const char *tone_off(int fd, enum tone t);
 

@@ -56,5 +56,3 @@ struct serve_child *serve_child_start(struct loop *loop, const struct serve_chil
 void serve_child_stop(struct serve_child *c, int signo); /* no more restarts */
 void serve_child_settled(struct serve_child *c); /* it serves: from now on it is started again whatever it stops with */
 struct serve_child *serve_child_free(struct serve_child *c);
-/* "stopped with status 1", "was killed by signal 9 (Killed)". */
-const char *serve_child_describe(int status, char *buf, size_t n);

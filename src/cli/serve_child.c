@@ -29,7 +29,8 @@ struct serve_child {
 	void *arg;
 };
 
-const char *serve_child_describe(int status, char *buf, size_t n)
+/* "stopped with status 1", "was killed by signal 9 (Killed)". */
+static const char *describe(int status, char *buf, size_t n)
 {
 	if (WIFSIGNALED(status))
 		snprintf(buf, n, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -53,7 +54,7 @@ static void on_exit_of(void *arg, const struct child_exit *ex)
 	char what[80];
 
 	c->child = child_free(c->child);
-	serve_child_describe(ex->status, what, sizeof(what));
+	describe(ex->status, what, sizeof(what));
 	/* What made it refuse will not go away by itself; it has said what that is. */
 	if (!c->stopping && !c->settled && WIFEXITED(ex->status)) {
 		log_error("%s %s before it served", c->spec.name, what);

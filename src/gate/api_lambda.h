@@ -62,7 +62,6 @@ struct lambda_change *lambda_changed(struct req *r); /* in answer() and failed()
 void lambda_touch(struct req *r, struct function *f);
 struct str lambda_doc(struct req *r, const struct function *f); /* for the store */
 json_t *lambda_pairs_json(const struct kv *kv, size_t n);
-json_t *lambda_conf_json(struct req *r, const struct function *f); /* FunctionConfiguration */
 enum step_result lambda_reply_conf(struct req *r, unsigned status, const struct function *f);
 
 /* Constraint violations, gathered and told together, as AWS does: ValidationException. */

@@ -21,7 +21,7 @@ json_t *lambda_pairs_json(const struct kv *kv, size_t n)
 	return j;
 }
 
-json_t *lambda_conf_json(struct req *r, const struct function *f)
+static json_t *conf_json(struct req *r, const struct function *f)
 {
 	const struct lambda_state *state = r->api_state;
 	json_t *j = json_object();
@@ -60,7 +60,7 @@ json_t *lambda_conf_json(struct req *r, const struct function *f)
 
 enum step_result lambda_reply_conf(struct req *r, unsigned status, const struct function *f)
 {
-	return req_reply_json(r, status, lambda_conf_json(r, f));
+	return req_reply_json(r, status, conf_json(r, f));
 }
 
 enum step_result lambda_get_conf(struct req *r)
@@ -104,7 +104,7 @@ enum step_result lambda_get(struct req *r)
 		return STEP_MORE;
 	j = json_object();
 	code = json_object();
-	json_object_set_new(j, "Configuration", lambda_conf_json(r, &f));
+	json_object_set_new(j, "Configuration", conf_json(r, &f));
 	json_object_set_new(code, "RepositoryType", json_string("S3"));
 	json_object_set_new(code, "Location", code_location(r, &f));
 	json_object_set_new(j, "Code", code);
@@ -155,7 +155,7 @@ static json_t *list_json(struct req *r, const struct str *docs, size_t n, struct
 		if (!j || function_from_json(&f, j, &r->arena, NULL) < 0)
 			continue; /* a damaged row; GetFunction of it says so in the log */
 		*last = arena_str(&r->arena, f.name);
-		json_array_append_new(list, lambda_conf_json(r, &f));
+		json_array_append_new(list, conf_json(r, &f));
 	}
 	return list;
 }

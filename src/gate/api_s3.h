@@ -43,7 +43,6 @@ void s3_drop_blob(struct req *r, struct str id);
  * req_fail.
  */
 bool s3_read_headers(struct req *r, struct object *o);
-bool s3_read_tags(struct req *r, struct object *o);
 bool s3_refuse_unbuilt_headers(struct req *r); /* true after req_fail: encryption, ACLs, object lock */
 void s3_add_header(struct req *r, struct object *o, struct str k, struct str v);
 struct str s3_stored_header(const struct object *o, const char *name); /* p == NULL: absent */

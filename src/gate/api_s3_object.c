@@ -165,7 +165,7 @@ static bool read_stored(struct req *r, struct object *o)
 	return read_metadata(r, o);
 }
 
-bool s3_read_tags(struct req *r, struct object *o)
+static bool read_tags(struct req *r, struct object *o)
 {
 	struct str header = req_header(r, "x-amz-tagging");
 	struct s3_xml_fault fault = {0};
@@ -228,7 +228,7 @@ bool s3_read_headers(struct req *r, struct object *o)
 {
 	if (s3_refuse_unbuilt_headers(r))
 		return false;
-	return read_stored(r, o) && read_storage_class(r, o) && s3_read_tags(r, o);
+	return read_stored(r, o) && read_storage_class(r, o) && read_tags(r, o);
 }
 
 bool s3_read_put_conditions(struct req *r, struct object_condition *c)
@@ -488,7 +488,7 @@ static bool copy_metadata(struct req *r, struct put *p, const struct object *fro
 		return false;
 	copy_checksum(r, &p->o, from);
 	if (replace_tags)
-		return s3_read_tags(r, &p->o);
+		return read_tags(r, &p->o);
 	p->o.tags = from->tags;
 	p->o.n_tags = from->n_tags;
 	return true;

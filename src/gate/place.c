@@ -8,10 +8,11 @@
 #include "gate/queue.h"
 #include "sys/clock.h"
 
-/* A worker that takes 50 ms to start is no help to invocations that take 1 ms and will be served in 5; it only takes
- * memory and drives the others out of the caches. Not before every core has a worker; and never for longer than a start
- * takes, so that a function that has become slow is noticed. */
-bool place_patience(const struct place_view *v)
+/* Is it sooner to wait for the workers there are than for a new one? One that takes 50 ms to start is no help to
+ * invocations that take 1 ms and will be served in 5; it only takes memory and drives the others out of the caches. Not
+ * before every core has a worker; and never for longer than a start takes, so that a function that has become slow is
+ * noticed. */
+static bool is_patient(const struct place_view *v)
 {
 	if (!v->run_us || !v->start_us || v->workers + v->starting < v->cpus || v->workers == 0)
 		return false;
@@ -24,7 +25,7 @@ unsigned place_decide(const struct place_view *v)
 
 	if (!v->node_up || v->waiting <= v->starting || v->active >= v->limit || v->starting_all >= v->starting_limit)
 		return 0;
-	if (place_patience(v))
+	if (is_patient(v))
 		return 0;
 	n = MIN(v->waiting - v->starting, v->limit - v->active);
 	n = MIN(n, v->starting_limit - v->starting_all);
@@ -54,7 +55,7 @@ unsigned place_starts(struct fn *fn, uint64_t *waits_us)
 	if (fn->stale || v.waiting <= v.starting)
 		return 0;
 	v.waited_us = clock_mono_us() - invocation_list_first(&fn->queue)->queued_us;
-	if (place_patience(&v)) {
+	if (is_patient(&v)) {
 		*waits_us = v.start_us - v.waited_us;
 		return 0;
 	}

@@ -15,8 +15,6 @@ struct place_view {
 	uint64_t waited_us;                    /* the oldest in the queue */
 	bool node_up;
 };
-/* Is it sooner to wait for the workers there are than for a new one? */
-bool place_patience(const struct place_view *v);
 /* How many workers of this function to start now. */
 unsigned place_decide(const struct place_view *v);
 /* With waits_us (else 0): nobody is started because it is sooner to wait, which is to be asked again after so long. */

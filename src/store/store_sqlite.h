@@ -20,7 +20,6 @@ struct sq {
 
 int sq_open(struct sq *c, struct err *err);
 void sq_close(struct sq *c);
-int sq_error(struct sq *c, int rc); /* negative errno of an SQLite result */
 int sq_script(struct sq *c, const char *sql);
 
 /* Binds by format: s struct str as text, b struct str as bytes, i int64_t. *ret must be handed to sq_reset. */

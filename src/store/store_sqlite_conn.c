@@ -14,7 +14,8 @@ static const char settings_writer[] = "PRAGMA journal_mode=WAL; PRAGMA synchrono
 				      "PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=16777216;";
 static const char settings_reader[] = "PRAGMA query_only=1; PRAGMA cache_size=-1024;";
 
-int sq_error(struct sq *c, int rc)
+/* Negative errno of an SQLite result. */
+static int sq_error(struct sq *c, int rc)
 {
 	int e = c->db ? sqlite3_system_errno(c->db) : 0;
 
