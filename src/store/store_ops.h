@@ -189,18 +189,9 @@ struct key_cursor {
 	struct str key, id;                                               /* valid until the next seek or next */
 };
 
-struct key_query {
-	struct str prefix, delimiter, after, after_id;
-	uint32_t max;
-};
-
-struct key_page {
-	struct str *prefixes;
-	size_t n_prefixes;
-	bool truncated;
-	struct str next, next_id;
-};
-int list_keys(struct key_cursor *c, struct arena *a, const struct key_query *q, struct key_page *ret);
+/* Fill the page but for its entries, which take() adds. */
+int list_objects(struct key_cursor *c, struct arena *a, const struct object_list_query *q, struct object_list *ret);
+int list_uploads(struct key_cursor *c, struct arena *a, const struct upload_list_query *q, struct upload_list *ret);
 
 /* Sums of a bill, gathered by function name. */
 struct usage_sums {

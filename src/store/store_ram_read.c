@@ -149,20 +149,13 @@ static int ram_list_objects(struct store_reader *reader, struct arena *a, const 
 			       .arena = a,
 			       .bucket = arena_str(a, q->bucket),
 			       .objects = ret};
-	struct key_query kq = {.prefix = q->prefix, .delimiter = q->delimiter, .after = q->after, .max = q->max};
-	struct key_page page;
 	int r = STORE_E_NO_BUCKET;
 
 	*ret = (struct object_list){0};
 	pthread_rwlock_rdlock(&s->rows);
 	c.rows = s->tables[OBJECTS];
-	if (ram_find(s, BUCKETS, q->bucket, STR(""))) {
-		r = list_keys(&c.cursor, a, &kq, &page);
-		ret->prefixes = page.prefixes;
-		ret->n_prefixes = page.n_prefixes;
-		ret->truncated = page.truncated;
-		ret->next = page.next;
-	}
+	if (ram_find(s, BUCKETS, q->bucket, STR("")))
+		r = list_objects(&c.cursor, a, q, ret);
 	pthread_rwlock_unlock(&s->rows);
 	return r;
 }
@@ -227,12 +220,6 @@ static int ram_list_uploads(struct store_reader *reader, struct arena *a, const 
 			       .arena = a,
 			       .bucket = arena_str(a, q->bucket),
 			       .uploads = ret};
-	struct key_query kq = {.prefix = q->prefix,
-			       .delimiter = q->delimiter,
-			       .after = q->key_marker,
-			       .after_id = q->id_marker,
-			       .max = q->max};
-	struct key_page page;
 	int r = STORE_E_NO_BUCKET;
 
 	*ret = (struct upload_list){0};
@@ -244,14 +231,8 @@ static int ram_list_uploads(struct store_reader *reader, struct arena *a, const 
 		}
 	if (c.rows.n)
 		qsort(c.rows.rows, c.rows.n, sizeof(struct row *), by_key_and_id);
-	if (ram_find(s, BUCKETS, q->bucket, STR(""))) {
-		r = list_keys(&c.cursor, a, &kq, &page);
-		ret->prefixes = page.prefixes;
-		ret->n_prefixes = page.n_prefixes;
-		ret->truncated = page.truncated;
-		ret->next_key = page.next;
-		ret->next_id = page.next_id;
-	}
+	if (ram_find(s, BUCKETS, q->bucket, STR("")))
+		r = list_uploads(&c.cursor, a, q, ret);
 	pthread_rwlock_unlock(&s->rows);
 	return r;
 }

@@ -142,6 +142,18 @@ static struct str successor(struct arena *a, struct str s)
 	return str_n(p, s.n + 1);
 }
 
+struct key_query {
+	struct str prefix, delimiter, after, after_id;
+	uint32_t max;
+};
+
+struct key_page {
+	struct str *prefixes;
+	size_t n_prefixes;
+	bool truncated;
+	struct str next, next_id;
+};
+
 static int list_start(struct key_cursor *c, struct arena *a, const struct key_query *q)
 {
 	if (str_cmp(q->after, q->prefix) < 0 || !q->after.n)
@@ -162,7 +174,7 @@ static struct str fold(const struct key_query *q, struct str key)
 	return at < 0 ? STR_NULL : str_n(key.p, q->prefix.n + (size_t)at + q->delimiter.n);
 }
 
-int list_keys(struct key_cursor *c, struct arena *a, const struct key_query *q, struct key_page *ret)
+static int list_keys(struct key_cursor *c, struct arena *a, const struct key_query *q, struct key_page *ret)
 {
 	uint32_t count = 0;
 	int r;
@@ -201,6 +213,37 @@ int list_keys(struct key_cursor *c, struct arena *a, const struct key_query *q, 
 			return r;
 	}
 	return MIN(r, 0);
+}
+
+int list_objects(struct key_cursor *c, struct arena *a, const struct object_list_query *q, struct object_list *ret)
+{
+	struct key_query kq = {.prefix = q->prefix, .delimiter = q->delimiter, .after = q->after, .max = q->max};
+	struct key_page page;
+	int r = list_keys(c, a, &kq, &page);
+
+	ret->prefixes = page.prefixes;
+	ret->n_prefixes = page.n_prefixes;
+	ret->truncated = page.truncated;
+	ret->next = page.next;
+	return r;
+}
+
+int list_uploads(struct key_cursor *c, struct arena *a, const struct upload_list_query *q, struct upload_list *ret)
+{
+	struct key_query kq = {.prefix = q->prefix,
+			       .delimiter = q->delimiter,
+			       .after = q->key_marker,
+			       .after_id = q->id_marker,
+			       .max = q->max};
+	struct key_page page;
+	int r = list_keys(c, a, &kq, &page);
+
+	ret->prefixes = page.prefixes;
+	ret->n_prefixes = page.n_prefixes;
+	ret->truncated = page.truncated;
+	ret->next_key = page.next;
+	ret->next_id = page.next_id;
+	return r;
 }
 
 int64_t usage_day(int64_t ms)

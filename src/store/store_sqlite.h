@@ -67,7 +67,7 @@ struct sq_keys {
 	struct str bucket;
 	struct str from, from_id; /* the statement holds on to their bytes */
 };
-int sq_list_keys(struct sq_keys *c, struct str bucket, const struct key_query *q, struct key_page *ret);
+int sq_keys_of(struct sq_keys *c, struct str bucket); /* STORE_E_NO_BUCKET */
 /* The storage class at col, as the one header that o has in a list. */
 void sq_list_class(struct sq_keys *c, int col, struct object *o);
 

@@ -127,17 +127,24 @@ static void bind(sqlite3_stmt *st, const char *format, va_list ap)
 	}
 }
 
+static int start(struct sq *c, sqlite3_stmt **ret, const char *sql, const char *format, va_list ap)
+{
+	int r = prepare(c, ret, sql);
+
+	if (r == 0)
+		bind(*ret, format, ap);
+	return r;
+}
+
 int sq_query(struct sq *c, sqlite3_stmt **ret, const char *sql, const char *format, ...)
 {
 	va_list ap;
-	int r = prepare(c, ret, sql);
+	int r;
 
-	if (r < 0)
-		return r;
 	va_start(ap, format);
-	bind(*ret, format, ap);
+	r = start(c, ret, sql, format, ap);
 	va_end(ap);
-	return 0;
+	return r;
 }
 
 int sq_step(struct sq *c, sqlite3_stmt *st)
@@ -152,13 +159,13 @@ int sq_step(struct sq *c, sqlite3_stmt *st)
 int sq_row(struct sq *c, sqlite3_stmt **ret, int missing, const char *sql, const char *format, ...)
 {
 	va_list ap;
-	int r = prepare(c, ret, sql);
+	int r;
 
-	if (r < 0)
-		return r;
 	va_start(ap, format);
-	bind(*ret, format, ap);
+	r = start(c, ret, sql, format, ap);
 	va_end(ap);
+	if (r)
+		return r;
 	r = sq_step(c, *ret);
 	return r < 0 ? r : r ? 0 : missing;
 }
@@ -173,14 +180,13 @@ int sq_exec(struct sq *c, const char *sql, const char *format, ...)
 {
 	_cleanup_(sq_resetp) sqlite3_stmt *st = NULL;
 	va_list ap;
-	int r = prepare(c, &st, sql);
+	int r;
 
-	if (r < 0)
-		return r;
 	va_start(ap, format);
-	bind(st, format, ap);
+	r = start(c, &st, sql, format, ap);
 	va_end(ap);
-	r = sq_step(c, st);
+	if (r == 0)
+		r = sq_step(c, st);
 	return MIN(r, 0);
 }
 

@@ -226,17 +226,10 @@ int sq_get_object(struct store_reader *reader, struct arena *a, struct str bucke
 	return r;
 }
 
-int sq_list_keys(struct sq_keys *c, struct str bucket, const struct key_query *q, struct key_page *ret)
+int sq_keys_of(struct sq_keys *c, struct str bucket)
 {
-	int r = sq_bucket(c->sq, bucket, &c->bucket_id);
-
-	*ret = (struct key_page){0};
-	if (r)
-		return r;
 	c->bucket = arena_str(c->arena, bucket);
-	r = list_keys(&c->cursor, c->arena, q, ret);
-	sq_resetp(&c->st);
-	return r;
+	return sq_bucket(c->sq, bucket, &c->bucket_id);
 }
 
 void sq_list_class(struct sq_keys *c, int col, struct object *o)
@@ -301,16 +294,12 @@ int sq_list_objects(struct store_reader *reader, struct arena *a, const struct o
 		      .arena = a},
 		.list = ret,
 	};
-	struct key_query kq = {.prefix = q->prefix, .delimiter = q->delimiter, .after = q->after, .max = q->max};
-	struct key_page page;
-	int r;
+	int r = sq_keys_of(&c.k, q->bucket);
 
 	*ret = (struct object_list){0};
-	r = sq_list_keys(&c.k, q->bucket, &kq, &page);
-	ret->prefixes = page.prefixes;
-	ret->n_prefixes = page.n_prefixes;
-	ret->truncated = page.truncated;
-	ret->next = page.next;
+	if (r == 0)
+		r = list_objects(&c.k.cursor, a, q, ret);
+	sq_resetp(&c.k.st);
 	return r;
 }
 

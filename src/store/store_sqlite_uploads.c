@@ -214,20 +214,11 @@ int sq_list_uploads(struct store_reader *reader, struct arena *a, const struct u
 		      .arena = a},
 		.list = ret,
 	};
-	struct key_query kq = {.prefix = q->prefix,
-			       .delimiter = q->delimiter,
-			       .after = q->key_marker,
-			       .after_id = q->id_marker,
-			       .max = q->max};
-	struct key_page page;
-	int r;
+	int r = sq_keys_of(&c.k, q->bucket);
 
 	*ret = (struct upload_list){0};
-	r = sq_list_keys(&c.k, q->bucket, &kq, &page);
-	ret->prefixes = page.prefixes;
-	ret->n_prefixes = page.n_prefixes;
-	ret->truncated = page.truncated;
-	ret->next_key = page.next;
-	ret->next_id = page.next_id;
+	if (r == 0)
+		r = list_uploads(&c.k.cursor, a, q, ret);
+	sq_resetp(&c.k.st);
 	return r;
 }
