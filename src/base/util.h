@@ -15,7 +15,6 @@
 /* An owner pointer is declared `_cleanup_(freep) char *x = NULL;`; success hands it on with steal(). */
 #define _cleanup_(f)        __attribute__((cleanup(f)))
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))
-#define _mustcheck_         __attribute__((warn_unused_result))
 #define _unused_            __attribute__((unused))
 #define _noreturn_          __attribute__((noreturn))
 

@@ -128,7 +128,6 @@ struct req {
 	bool running, again, gone, cut;
 	struct body_filter *filter;
 	struct blob_writer *writer;
-	size_t body_seen;
 	void (*on_done)(struct req *r, void *arg); /* jobs.c */
 	void *on_done_arg;
 };
