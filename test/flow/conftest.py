@@ -135,6 +135,7 @@ class Wick:
         name = name or "f-" + uuid.uuid4().hex[:12]
         conf.setdefault("Runtime", "python3.11")
         conf.setdefault("Timeout", 30)
+        conf.setdefault("MemorySize", 512)  # boto3 in a runtime built with sanitizers needs it
         self.client("lambda").create_function(
             FunctionName=name, Role=ROLE, Handler=handler, Code={"ZipFile": make_zip({"app.py": source, **(files or {})})}, **conf)
         return name
