@@ -86,7 +86,7 @@ def test_bill_and_invocations(wick):
 
 
 def test_functions(wick):
-    name = wick.deploy("def handler(event, context):\n    pass\n")
+    name = wick.deploy("def handler(event, context):\n    pass\n", MemorySize=128)
     wick.invoke(name)
 
     def mine():

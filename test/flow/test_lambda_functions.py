@@ -239,7 +239,7 @@ def test_update_code(lam, wick):
 
 def test_update_configuration(lam, wick):
     source = "import os\ndef handler(event, context):\n    return os.environ.get('WHO'), context.memory_limit_in_mb\n"
-    name = wick.deploy(source, Environment={"Variables": {"WHO": "one"}}, Timeout=10)
+    name = wick.deploy(source, Environment={"Variables": {"WHO": "one"}}, Timeout=10, MemorySize=128)
     assert wick.invoke(name)[0] == ["one", "128"]
     after = lam.update_function_configuration(FunctionName=name, MemorySize=256, Environment={"Variables": {"WHO": "two"}})
     assert (after["MemorySize"], after["Timeout"], after["LastUpdateStatus"]) == (256, 10, "Successful")

@@ -215,7 +215,7 @@ REPORT = re.compile(
 
 
 def test_log_tail_and_report(wick):
-    name = wick.deploy("def handler(e, c):\n    print('line one')\n    print('line \\u2603')\n")
+    name = wick.deploy("def handler(e, c):\n    print('line one')\n    print('line \\u2603')\n", MemorySize=128)
     for turn in range(2):
         _, answer = wick.invoke(name, LogType="Tail")
         request = answer["ResponseMetadata"]["RequestId"]
