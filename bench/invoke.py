@@ -56,12 +56,14 @@ def main():
     url = f"{wick.url}/2015-03-31/functions/echo/invocations"
     plain = lua(folder, "plain", {"Content-Type": "application/json"}, body)
     own = lua(folder, "wick", signed(wick, url, body), body)
-    ports = [peers.free_port() for _ in range(3)]
+    ports = [peers.free_port() for _ in range(4)]
     python = {"cwd": folder}
     servers = {
         "nginx return 200": peers.nginx(folder, "location / { return 200 'ok'; }"),
-        "gunicorn sync": peers.Server(["/usr/bin/gunicorn", "-w", 2, "-b", f"127.0.0.1:{ports[0]}", "echo:application"],
-                                      ports[0], **python),
+        "gunicorn sync x1": peers.Server(["/usr/bin/gunicorn", "-w", 1, "-b", f"127.0.0.1:{ports[3]}", "echo:application"],
+                                         ports[3], **python),
+        "gunicorn sync x2": peers.Server(["/usr/bin/gunicorn", "-w", 2, "-b", f"127.0.0.1:{ports[0]}", "echo:application"],
+                                         ports[0], **python),
         "uwsgi http-socket": peers.Server(["uwsgi", "--plugin", "python3", "--http-socket", f"127.0.0.1:{ports[1]}",
                                            "--processes", 2, "--wsgi-file", app, "--disable-logging", "--master"], ports[1], **python),
         "uwsgi http router": peers.Server(["uwsgi", "--plugins", "python3,http", "--http", f"127.0.0.1:{ports[2]}",
@@ -93,7 +95,8 @@ def main():
               f" {peers.median(row['cpu']):11.1f} {peers.median(row['one']):12.3f} {row['errors']:7}")
     mine = peers.median(rows["wick invoke"]["rate"])
     uwsgi = max(peers.median(rows[n]["rate"]) for n in rows if n.startswith("uwsgi"))
-    print(f"wick / gunicorn sync: {mine / peers.median(rows['gunicorn sync']['rate']):.2f} (target 3)")
+    for n in ("gunicorn sync x1", "gunicorn sync x2"):
+        print(f"wick / {n}: {mine / peers.median(rows[n]['rate']):.2f} (target 3)")
     print(f"wick / best uwsgi:    {mine / uwsgi:.2f} (target 0.8)")
     print(f"CPU of all Wick processes an invocation: {peers.median(rows['wick invoke']['cpu']):.0f} us (target 120)")
     one = peers.median(rows["wick invoke"]["one"]) / peers.median(rows["nginx return 200"]["one"])

@@ -104,16 +104,20 @@ struct str arena_str(struct arena *a, struct str s)
 
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
+	char first[256]; /* most texts fit, and are then formatted once */
 	va_list ap;
 	char *p;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(first, sizeof(first), fmt, ap);
 	va_end(ap);
-	p = arena_alloc(a, (size_t)(n > 0 ? n : 0) + 1);
+	n = n > 0 ? n : 0;
+	if ((size_t)n < sizeof(first))
+		return arena_dup(a, str_n(first, (size_t)n));
+	p = arena_alloc(a, (size_t)n + 1);
 	va_start(ap, fmt);
-	vsnprintf(p, (size_t)(n > 0 ? n : 0) + 1, fmt, ap);
+	vsnprintf(p, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	return p;
 }

@@ -59,6 +59,17 @@ void buf_addc(struct buf *b, char c)
 	buf_add(b, &c, 1);
 }
 
+void buf_add_u64(struct buf *b, uint64_t v)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do
+		digits[sizeof(digits) - ++n] = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_add(b, digits + sizeof(digits) - n, n);
+}
+
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	const size_t guess = 128; /* most lines fit, and are then formatted once */

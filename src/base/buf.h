@@ -20,6 +20,7 @@ void buf_add(struct buf *b, const void *p, size_t n);
 void buf_add_str(struct buf *b, struct str s);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
+void buf_add_u64(struct buf *b, uint64_t v); /* decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) _printf_(2, 0);
 void buf_consume(struct buf *b, size_t n); /* drops the first n bytes */

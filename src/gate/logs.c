@@ -220,7 +220,10 @@ void logs_add(struct logs *l, struct str function, int64_t at_ms, const char *re
 	if (!is_plain_name(function))
 		return;
 	f = file_of(l, function);
-	buf_printf(&f->gathered, "%lld\t%s\t", (long long)at_ms, request_id && *request_id ? request_id : "-");
+	buf_add_u64(&f->gathered, (uint64_t)MAX(at_ms, (int64_t)0));
+	buf_addc(&f->gathered, '\t');
+	buf_adds(&f->gathered, request_id && *request_id ? request_id : "-");
+	buf_addc(&f->gathered, '\t');
 	add_text(&f->gathered, line);
 	buf_addc(&f->gathered, '\n');
 	f->touched = true;

@@ -12,7 +12,6 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#include <stdio.h>
 
 #define FLUSH_MS   200
 #define FLUSH_ROWS 1000
@@ -130,6 +129,24 @@ static const char *report_status(enum usage_status s)
 	return NULL;
 }
 
+/* Milliseconds with two decimals, as AWS writes them. */
+static void add_ms(struct buf *b, const char *name, uint64_t us)
+{
+	buf_adds(b, name);
+	buf_add_u64(b, us / 1000);
+	buf_addc(b, '.');
+	buf_addc(b, (char)('0' + us % 1000 / 100));
+	buf_addc(b, (char)('0' + us % 100 / 10));
+	buf_adds(b, " ms");
+}
+
+static void add_number(struct buf *b, const char *name, uint64_t v, const char *unit)
+{
+	buf_adds(b, name);
+	buf_add_u64(b, v);
+	buf_adds(b, unit);
+}
+
 static void report(struct invocation *inv)
 {
 	const struct usage *u = &inv->usage;
@@ -137,20 +154,26 @@ static void report(struct invocation *inv)
 	struct buf b = BUF_NULL;
 	char cost[PRICE_TEXT_SIZE];
 
+	buf_adds(&b, "END RequestId: ");
+	buf_adds(&b, inv->r->id_text);
+	invocation_log(inv, buf_str(&b));
+	buf_clear(&b);
 	price_format_usd(u->cost_picousd, cost);
-	buf_printf(&b,
-		   "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %llu ms\tMemory Size: %u MB\tMax Memory "
-		   "Used: %u MB",
-		   inv->r->id_text, (double)u->run_us / 1000.0, (unsigned long long)u->billed_ms, u->memory_mb,
-		   u->max_memory_mb);
+	buf_adds(&b, "REPORT RequestId: ");
+	buf_adds(&b, inv->r->id_text);
+	add_ms(&b, "\tDuration: ", u->run_us);
+	add_number(&b, "\tBilled Duration: ", u->billed_ms, " ms");
+	add_number(&b, "\tMemory Size: ", u->memory_mb, " MB");
+	add_number(&b, "\tMax Memory Used: ", u->max_memory_mb, " MB");
 	if (u->init_us)
-		buf_printf(&b, "\tInit Duration: %.2f ms", (double)u->init_us / 1000.0);
+		add_ms(&b, "\tInit Duration: ", u->init_us);
 	if (status)
 		buf_printf(&b, "\tStatus: %s", status);
 	if (status && inv->error_type[0] && u->status != USAGE_TIMEOUT)
 		buf_printf(&b, "\tError Type: %s", inv->error_type);
-	buf_printf(&b, "\tCost: %s USD", cost);
-	invocation_logf(inv, "END RequestId: %s", inv->r->id_text);
+	buf_adds(&b, "\tCost: ");
+	buf_adds(&b, cost);
+	buf_adds(&b, " USD");
 	invocation_log(inv, buf_str(&b));
 	buf_done(&b);
 }

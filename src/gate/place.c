@@ -14,7 +14,7 @@
  * noticed. */
 static bool is_patient(const struct place_view *v)
 {
-	if (!v->run_us || !v->start_us || v->workers + v->starting < v->cpus || v->workers == 0)
+	if (!v->run_us || !v->start_us || v->workers + v->starting < 2 * v->cpus || v->workers == 0)
 		return false;
 	return v->waited_us < v->start_us && v->run_us * v->waiting / v->workers < v->start_us;
 }

@@ -6,13 +6,22 @@
 static void add_invocation_headers(struct req *r)
 {
 	const struct usage *u = &r->inv->usage;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} rows[] = {
+		{"wick-queue-us", u->queue_us}, {"wick-start-us", u->start_us},   {"wick-init-us", u->init_us},
+		{"wick-run-us", u->run_us},     {"wick-billed-ms", u->billed_ms},
+	};
 	char cost[PRICE_TEXT_SIZE];
+	struct buf b = BUF_NULL;
 
-	req_set_headerf(r, "wick-queue-us", "%llu", (unsigned long long)u->queue_us);
-	req_set_headerf(r, "wick-start-us", "%llu", (unsigned long long)u->start_us);
-	req_set_headerf(r, "wick-init-us", "%llu", (unsigned long long)u->init_us);
-	req_set_headerf(r, "wick-run-us", "%llu", (unsigned long long)u->run_us);
-	req_set_headerf(r, "wick-billed-ms", "%llu", (unsigned long long)u->billed_ms);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		buf_clear(&b);
+		buf_add_u64(&b, rows[i].value);
+		req_set_header(r, rows[i].name, buf_str(&b));
+	}
+	buf_done(&b);
 	price_format_usd(u->cost_picousd, cost);
 	req_set_header(r, "wick-cost-usd", str_from(cost));
 }

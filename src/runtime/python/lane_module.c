@@ -104,6 +104,17 @@ static void send_frame(enum frame_type type, const uint8_t id[static 16], struct
 	}
 }
 
+/* A process that sleeps in recv on a unix socket is woken when the other side reads what it wrote, too (unix_write_space
+ * in the kernel): a worker would be woken twice for every invocation. One that sleeps in poll is woken for input only. */
+static ssize_t wait_and_recv(char *to, size_t want)
+{
+	struct pollfd p = {.fd = lane.fd, .events = POLLIN};
+
+	if (poll(&p, 1, -1) < 0)
+		return -1;
+	return recv(lane.fd, to, want, 0);
+}
+
 /* Reads until a whole frame is there. 1: it is; 0: the lane is closed; -1: a signal's handler raised. */
 static int fill(struct frame *f)
 {
@@ -126,7 +137,7 @@ static int fill(struct frame *f)
 			want = MAX(want, (size_t)size - lane.in.n);
 		buf_reserve(&lane.in, want);
 		Py_BEGIN_ALLOW_THREADS;
-		n = recv(lane.fd, lane.in.p + lane.in.n, want, 0);
+		n = wait_and_recv(lane.in.p + lane.in.n, want);
 		Py_END_ALLOW_THREADS;
 		if (n < 0 && errno == EINTR) {
 			if (PyErr_CheckSignals() < 0)
