@@ -23,6 +23,7 @@
 
 #define INIT_LIMIT_MS  600000       /* a worker that still initialises is not killed for slowness before that */
 #define LINE_MAX_BYTES (256 * 1024) /* a longer line is stored in pieces */
+#define KEYS_MARGIN_MS 3600000      /* a worker is not given work with keys that end sooner */
 #define KILL_WAIT_MS   5000
 #define TRIES_MAX      2 /* an invocation that two workers died without reading is answered with an error */
 
@@ -260,13 +261,13 @@ static void answered(struct worker *w, const struct frame *f)
 	} else {
 		invocation_over(inv, USAGE_OK, NULL, f->body);
 	}
-	if (w->fn->stale || w->g->draining) {
-		worker_set_state(w, WORKER_IDLE, "answered");
+	worker_set_state(w, WORKER_IDLE, "answered");
+	if (w->fn->stale || w->g->draining)
 		worker_end(w, "the function was changed");
-	} else {
-		worker_set_state(w, WORKER_IDLE, "answered");
+	else if (w->keys_expire_ms - clock_wall_ms() < KEYS_MARGIN_MS)
+		worker_end(w, "its keys grow old");
+	else
 		queue_pump(w->fn);
-	}
 	req_continue(inv->r);
 }
 
