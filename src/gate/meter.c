@@ -12,7 +12,6 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-
 #define FLUSH_MS   200
 #define FLUSH_ROWS 1000
 

@@ -104,8 +104,9 @@ static void send_frame(enum frame_type type, const uint8_t id[static 16], struct
 	}
 }
 
-/* A process that sleeps in recv on a unix socket is woken when the other side reads what it wrote, too (unix_write_space
- * in the kernel): a worker would be woken twice for every invocation. One that sleeps in poll is woken for input only. */
+/* A process that sleeps in recv on a unix socket is woken when the other side reads what it wrote, too
+ * (unix_write_space in the kernel): a worker would be woken twice for every invocation. One that sleeps in poll is
+ * woken for input only. */
 static ssize_t wait_and_recv(char *to, size_t want)
 {
 	struct pollfd p = {.fd = lane.fd, .events = POLLIN};
