@@ -379,6 +379,8 @@ static void render_fail(struct req *r)
 {
 	const struct fail_info *info = fail_info(r->fail);
 	struct str message = r->fail_message.n ? r->fail_message : str_from(info->message);
+	/* The two refusals that S3 answers with 400 and the other services with 403 (IAM "Common errors"). */
+	bool of_token = r->fail == FAIL_BAD_TOKEN || r->fail == FAIL_EXPIRED_TOKEN;
 	json_t *j = json_object();
 
 	req_set_header(r, "x-amzn-ErrorType", str_from(info->lambda_type));
@@ -387,7 +389,7 @@ static void render_fail(struct req *r)
 	json_object_set_new(j, "Type", json_string(info->status < 500 ? "User" : "Service"));
 	json_set_str(j, "Message", message);
 	json_set_str(j, "message", message);
-	req_reply_json(r, info->status, j);
+	req_reply_json(r, of_token ? 403 : info->status, j);
 }
 
 const struct api api_lambda = {

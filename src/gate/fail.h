@@ -10,7 +10,7 @@
 	X(MISSING_AUTH, 403, "AccessDenied", "MissingAuthenticationTokenException", "Missing Authentication Token")    \
 	X(BAD_KEY, 403, "InvalidAccessKeyId", "UnrecognizedClientException",                                           \
 	  "The AWS Access Key Id you provided does not exist in our records.")                                         \
-	X(BAD_TOKEN, 403, "InvalidToken", "UnrecognizedClientException", "The security token is invalid.")             \
+	X(BAD_TOKEN, 400, "InvalidToken", "UnrecognizedClientException", "The security token is invalid.")             \
 	X(EXPIRED_TOKEN, 400, "ExpiredToken", "ExpiredTokenException", "The provided token has expired.")              \
 	X(BAD_SIGNATURE, 403, "SignatureDoesNotMatch", "InvalidSignatureException",                                    \
 	  "The request signature we calculated does not match the signature you provided. Check your key and "         \
