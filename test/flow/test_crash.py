@@ -98,6 +98,24 @@ def test_killed_programs_lose_nothing(new_wick):
     check_nothing_lost(wick, bucket, objects, events)
 
 
+@pytest.mark.long
+def test_soak_of_kills(new_wick):
+    """The same for minutes; and in the end nothing is left over: no worker, no file of an object nobody has."""
+    wick = new_wick("--worker-idle", "1s", env={"WICK_RETRY_DELAY": "50ms"})
+    bucket = wick.bucket()
+    function = wick.deploy(MARK.replace("BUCKET", repr(bucket)))
+    objects, events = storm(wick, bucket, function, 150, ["wick-gate", "wick-python", "wick-node", "wick-python", "wick-python"])
+    check_nothing_lost(wick, bucket, objects, events)
+    until(lambda: not wick.pids("wick-python"), "idle workers to end")
+    for key in listed(wick, bucket):
+        wick.client("s3").delete_object(Bucket=bucket, Key=key)
+
+    def blobs():
+        return [p for p in (wick.data / "blobs").rglob("*") if p.is_file()]
+
+    until(lambda: len(blobs()) <= 1, "only the function's package to be left")
+
+
 def test_killed_supervisor_takes_all_with_it_and_a_new_one_goes_on(new_wick):
     wick = new_wick(env={"WICK_RETRY_DELAY": "50ms"})
     bucket = wick.bucket()
