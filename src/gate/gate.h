@@ -25,5 +25,6 @@ struct gate {
 	struct objects *objects;     /* objects.c: small objects in memory */
 	struct reqs *reqs;           /* req.c: every request that is alive */
 	struct http_server *http;    /* front.c */
+	struct timer *quiet;         /* main.c: draining, until nothing is pending */
 	bool draining;
 };

@@ -20,12 +20,26 @@
 #include <signal.h>
 #include <stdio.h>
 
+#define QUIET_MS 5
+
 /* Draining, step by step: no new requests; those under way end; usage is stored; the loop ends. */
+static void quiet(void *arg)
+{
+	struct gate *g = arg;
+
+	/* A client that left may have left a commit or a job on the pool behind, which will call back. */
+	if (reqs_pending(g))
+		timer_set(g->quiet, QUIET_MS);
+	else
+		loop_stop(g->loop);
+}
+
 static void usage_stored(void *arg)
 {
 	struct gate *g = arg;
 
-	loop_stop(g->loop);
+	g->quiet = timer_new(g->loop, quiet, g);
+	timer_set(g->quiet, 0);
 }
 
 static void drained(void *arg)
@@ -97,6 +111,7 @@ static int open_all(struct gate *g, struct err *err)
 static void close_all(struct gate *g)
 {
 	http_server_free(g->http);
+	timer_free(g->quiet);
 	reqs_close(g);
 	jobs_free(g->jobs);
 	nodes_free(g->nodes);

@@ -26,6 +26,14 @@ void reqs_open(struct gate *g)
 	g->reqs = xnew(struct reqs);
 }
 
+bool reqs_pending(const struct gate *g)
+{
+	for (const struct req *r = live_list_first(&g->reqs->live); r; r = live_list_next(r))
+		if (r->pending)
+			return true;
+	return false;
+}
+
 void reqs_close(struct gate *g)
 {
 	struct req *r;

@@ -138,6 +138,7 @@ struct req {
 void req_free(struct req *r);
 /* All requests of a gate: closing abandons those that are left, when nothing will call them back any more. */
 void reqs_open(struct gate *g);
+bool reqs_pending(const struct gate *g); /* something will still call one of them back */
 void reqs_close(struct gate *g);
 /* body.c: the last byte was given to the writer. */
 void req_finish_blob(struct req *r);

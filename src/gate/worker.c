@@ -349,10 +349,11 @@ static void fail_run(struct worker *w)
 static void bury(struct worker *w)
 {
 	struct gate *g = w->g;
-	struct fn *fn = fn_ref(w->fn);
+	struct fn *fn;
 
 	if (!w->lane_over || !w->exited)
 		return;
+	fn = fn_ref(w->fn);
 	flush_line(w);
 	if (w->inv)
 		fail_run(w);

@@ -182,7 +182,8 @@ class Wick:
     def sanitizer_reports(self):
         text = self.log()
         return [line for line in text.splitlines() if "ERROR: AddressSanitizer" in line or "runtime error:" in line
-                or "ERROR: LeakSanitizer" in line or "Assertion" in line]
+                or "ERROR: LeakSanitizer" in line or "Assertion" in line or "is still open" in line
+                or "(Aborted)" in line or "(Segmentation" in line]
 
 
 @pytest.fixture(scope="session")
