@@ -10,8 +10,8 @@
 
 /* Is it sooner to wait for the workers there are than for a new one? One that takes 50 ms to start is no help to
  * invocations that take 1 ms and will be served in 5; it only takes memory and drives the others out of the caches. Not
- * before every core has a worker; and never for longer than a start takes, so that a function that has become slow is
- * noticed. */
+ * before every core has two workers; and never for longer than a start takes, so that a function that has become slow
+ * is noticed. */
 static bool is_patient(const struct place_view *v)
 {
 	if (!v->run_us || !v->start_us || v->workers + v->starting < 2 * v->cpus || v->workers == 0)
