@@ -22,6 +22,8 @@ struct lane_handler {
 	/* READY, RESULT, ERROR, CHUNK. Everything printed before it was sent has been given to output already. f's
 	 * views live until return. */
 	void (*frame)(void *arg, const struct frame *f);
+	/* The box is closed; listen_fd: where its requests to Wick's API come in (the handler's now), or -1. */
+	void (*boxed)(void *arg, int listen_fd, uint64_t box_us);
 	void (*output)(void *arg, struct str bytes); /* raw bytes of stdout and stderr, in order */
 	void (*ended)(void *arg,
 		      enum lane_end how); /* once; all output was given before; call lane_free in or after it */

@@ -14,12 +14,19 @@
 	X(HELLO, 32, BOTH, "first on a connection: {protocol, version, name, memory_mb, cpus}")                        \
 	X(START, 33, TO_NODE,                                                                                          \
 	  "start a worker. {function: <model/function.h document>, env: {NAME: value, ...} complete, region}. "        \
-	  "fd 0: the code package (zip) of function.code_sha256, for a node that has it not unpacked yet")             \
+	  "layers: [{arn, sha256}] in their order; reason: why one more is started. fd 0: the code package (zip) of "  \
+	  "function.code_sha256, for a node that has it not unpacked yet; fd 1...: the layers' in the same order")     \
 	X(STOP, 34, TO_NODE, "end a worker: {reason: idle|timeout|drain|oom, grace_ms}")                               \
 	X(STARTED, 35, TO_GATE, "the process runs: {pid, prepare_us}. fd 0: lane, fd 1: log pipe (stdout and stderr)") \
 	X(FAILED, 36, TO_GATE, "no process could be started: {error, type}")                                           \
 	X(EXITED, 37, TO_GATE, "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib")   \
-	X(STATUS, 38, TO_GATE, "every 10 s and on change: {memory_free_mb, workers}")
+	X(STATUS, 38, TO_GATE,                                                                                         \
+	  "every 10 s and on change: {memory_free_mb, workers, zygotes: [{runtime, imports, pid, memory_kib, "         \
+	  "idle_ms, "                                                                                                  \
+	  "state}]}")                                                                                                  \
+	X(FREEZE, 39, TO_NODE, "an idle worker gets no CPU: {on: bool}. Off is said with the INVOKE, not before it")   \
+	X(LEARNT, 40, TO_NODE,                                                                                         \
+	  "a worker of this code imported these of the machine's own modules: {code_sha256, runtime, imports}")
 
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };

@@ -8,7 +8,7 @@ enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_INACTIVE, FUNC
 
 struct function {
 	struct str name;
-	struct str version; /* "$LATEST" */
+	struct str version; /* "$LATEST" or "7"; a number never changes again */
 	struct str arn;     /* unqualified: arn:aws:lambda:REGION:ACCOUNT:function:NAME */
 	struct str runtime, handler, role, description;
 	uint32_t timeout_s;    /* 1..900 */
@@ -30,6 +30,7 @@ struct function {
 	struct str architecture; /* "x86_64" */
 	struct str package_type; /* "Zip" */
 	struct str dead_letter;  /* target ARN; n == 0: none */
+	struct str snap_start;   /* "None", "PublishedVersions" */
 	enum function_state state;
 };
 

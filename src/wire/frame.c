@@ -87,6 +87,16 @@ bool frame_parse(struct str p, struct frame *ret)
 	return true;
 }
 
+bool frame_meta_next(const struct frame *f, size_t *at, uint16_t *key, struct str *value)
+{
+	struct str rest = str_sub(f->meta, *at, SIZE_MAX);
+
+	if (!take_field(&rest, key, value))
+		return false;
+	*at = f->meta.n - rest.n;
+	return true;
+}
+
 bool frame_meta_get(const struct frame *f, uint16_t key, struct str *ret)
 {
 	struct str meta = f->meta, value;
