@@ -91,6 +91,8 @@ static void message(void *arg, struct peer *p, enum link_message type, const uin
 		break;
 	case LINK_START:
 	case LINK_STOP:
+	case LINK_FREEZE:
+	case LINK_LEARNT:
 		log_warn("node sent %d, which is the gate's to send", (int)type);
 		break;
 	}

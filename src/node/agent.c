@@ -173,6 +173,9 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 	case LINK_STOP:
 		pool_stop(a->pool, id, (uint64_t)MAX(json_get_int(body, "grace_ms", 0), (int64_t)0));
 		break;
+	case LINK_FREEZE:
+	case LINK_LEARNT:
+		break;
 	case LINK_STARTED:
 	case LINK_FAILED:
 	case LINK_EXITED:
