@@ -18,7 +18,7 @@ struct function_options {
 	struct str command;        /* wick:command: what a web function starts, words split at blanks; without it the
 				      Handler */
 	uint32_t port;             /* wick:port: where it listens (PORT); default 8080 */
-	struct str ready;          /* wick:ready=/path: ready when this answers 2xx to 4xx; n == 0: when the port does */
+	struct str ready; /* wick:ready=/path: ready when this answers 2xx to 4xx; n == 0: when the port does */
 };
 
 /* -1: err names the tag or the runtime and says what is possible. Views into f. */

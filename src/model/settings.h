@@ -19,6 +19,11 @@ struct settings {
 	uint32_t max_connections;  /* 10000 */
 	uint64_t idle_timeout_ms;  /* a connection without progress is closed: 60 s */
 	uint64_t worker_idle_ms;   /* an unused worker ends after: 60 s */
+	uint64_t init_limit_ms;    /* a worker may take so long to initialise: 10 min */
+	uint64_t zygote_idle_ms;   /* a zygote that forked nobody ends after: 10 min */
+	uint32_t prestart;         /* Node.js processes that wait for code: 2 */
+	uint32_t box_uid;          /* as root: the user and group of boxes; 0: 64646 */
+	char *internet_allow;      /* CIDRs, commas between, that wick:network=internet may reach though private */
 	uint64_t queue_wait_ms;    /* a synchronous invocation waits so long for a worker: 60 s */
 	uint64_t drain_ms;         /* SIGTERM: running invocations are given so long: 30 s */
 	uint32_t concurrency;      /* account limit of concurrent executions: 1000 */

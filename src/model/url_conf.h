@@ -21,4 +21,5 @@ struct url_conf {
 };
 
 json_t *url_conf_to_json(const struct url_conf *u); /* as the store keeps it */
-int url_conf_from_json(struct url_conf *ret, const json_t *j, struct arena *a, struct err *err); /* views into j and a */
+int url_conf_from_json(struct url_conf *ret, const json_t *j, struct arena *a,
+		       struct err *err); /* views into j and a */
