@@ -35,6 +35,7 @@ static const struct text_member {
 	{"architecture", offsetof(struct function, architecture), false},
 	{"package_type", offsetof(struct function, package_type), false},
 	{"dead_letter", offsetof(struct function, dead_letter), false},
+	{"snap_start", offsetof(struct function, snap_start), false},
 };
 
 static struct str *text_at(const struct function *f, const struct text_member *m)

@@ -28,6 +28,7 @@ static void round_trip(void **state)
 		.code_size = 1ull << 40,
 		.modified_ms = -5,
 		.policy = STR("{\"Version\":\"2012-10-17\"}"),
+		.snap_start = STR("PublishedVersions"),
 		.state = FUNCTION_FAILED,
 	};
 	struct function g;
@@ -41,6 +42,7 @@ static void round_trip(void **state)
 	assert_true(str_eqz(g.env[1].k, "B"));
 	assert_int_equal(g.code_size, 1ull << 40);
 	assert_int_equal(g.state, FUNCTION_FAILED);
+	assert_true(str_eqz(g.snap_start, "PublishedVersions"));
 }
 
 static void damaged(void **state)
