@@ -599,10 +599,16 @@ static enum step_result delete_logs(struct req *r)
 static void remember(void *arg, const struct function_activity *a)
 {
 	struct map *by_name = arg;
-	struct function_activity *copy = xnew(struct function_activity);
+	struct function_activity *sum = map_get(by_name, a->name);
 
-	*copy = *a;
-	free(map_put(by_name, a->name, copy));
+	if (!sum) {
+		sum = xnew(struct function_activity);
+		map_put(by_name, a->name, sum);
+	}
+	sum->queued += a->queued;
+	sum->starting += a->starting;
+	sum->idle += a->idle;
+	sum->busy += a->busy;
 }
 
 static json_t *summary(const struct function *f, const struct function_activity *a)

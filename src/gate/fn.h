@@ -1,15 +1,38 @@
-/* A deployed function as the gate works with it: its definition, its queue and its workers. functions.c owns it. */
+/* A deployed function's version as the gate works with it: its definition, its queue and its workers; and the group of
+ * versions that share a name, of which limits speak. functions.c owns both. */
 #pragma once
 
 #include "gate/functions.h"
 #include "gate/worker.h"
+#include "model/alias.h"
+#include "model/options.h"
+
+/* All versions of a function. Lives while one of them is in memory. */
+struct fn_group {
+	struct gate *g;
+	char *name;
+	unsigned refs;        /* struct fns */
+	struct fn *list;      /* those in the table, the newest first; each a reference */
+	struct arena aliases; /* of what follows */
+	struct fn_alias {
+		struct alias al;
+		struct fn_alias *next;
+	} * alias; /* those that were used */
+	bool is_reserved;
+	unsigned reserved; /* guarantee and cap of invocations at once */
+	unsigned running;  /* invocations that workers of any version have in hand */
+	unsigned starting; /* workers of any version on their way */
+};
 
 struct fn {
 	struct gate *g;
-	unsigned refs; /* the table, invocations, workers */
-	bool stale;    /* the definition was changed or deleted: no new work for its workers */
+	struct fn_group *group;
+	struct fn *next; /* in group->list */
+	unsigned refs;   /* the table, invocations, workers, provision.c */
+	bool stale;      /* the definition was changed or deleted: no new work for its workers */
 	struct function def;
-	struct arena arena; /* of def */
+	struct function_options opt;
+	struct arena arena; /* of def and opt */
 	json_t *doc;        /* of def; the node is told this */
 	struct invocation_list queue;
 	struct worker_list workers[WORKER_STATES];
@@ -18,6 +41,11 @@ struct fn {
 	struct timer *queue_timer; /* the head of the queue has waited too long */
 };
 
-struct fn *fn_get(struct gate *g, struct str name); /* NULL: no such function. Borrowed */
+/* Both: borrowed; NULL: no such function. version: "$LATEST" or a number. qualifier: n == 0 ($LATEST), a version or an
+ * alias, of whose two versions one is drawn. */
+struct fn *fn_get(struct gate *g, struct str name, struct str version);
+struct fn *fn_find(struct gate *g, struct str name, struct str qualifier);
 struct fn *fn_ref(struct fn *fn);
 void fn_unref(struct fn *fn);
+void fns_each(struct gate *g, void (*each)(void *arg, struct fn *fn),
+	      void *arg); /* each holds a reference in its call */

@@ -1,6 +1,6 @@
 /* The table of deployed functions in memory. Owned here: every struct fn, counted by references from the table,
- * invocations and workers. A function nobody uses costs nothing: the table keeps at most KEEP_MAX of them and drops
- * those without queue and workers first. */
+ * invocations and workers, and the group of each name. A function nobody uses costs nothing: the table keeps at most
+ * KEEP_MAX versions and drops those without queue and workers first. */
 #include "gate/fn.h"
 
 #include "base/map.h"
@@ -11,7 +11,8 @@
 #define KEEP_MAX 512
 
 struct functions {
-	struct map by_name; /* -> struct fn, a reference each */
+	struct map groups; /* name -> struct fn_group, of every version in memory, in the table or not */
+	size_t n;          /* versions in the table */
 };
 
 struct functions *functions_new(struct gate *g)
@@ -19,18 +20,30 @@ struct functions *functions_new(struct gate *g)
 	return xnew(struct functions);
 }
 
-struct functions *functions_free(struct functions *fs)
-{
-	struct str name;
-	void *fn;
+/* ---- groups ---- */
 
-	if (!fs)
-		return NULL;
-	for (size_t i = 0; map_next(&fs->by_name, &i, &name, &fn);)
-		fn_unref(fn);
-	map_done(&fs->by_name);
-	free(fs);
-	return NULL;
+static struct fn_group *group_ref(struct gate *g, struct str name)
+{
+	struct fn_group *gr = map_get(&g->functions->groups, name);
+
+	if (!gr) {
+		gr = xnew(struct fn_group);
+		gr->g = g;
+		gr->name = str_dup(name);
+		map_put(&g->functions->groups, name, gr);
+	}
+	gr->refs++;
+	return gr;
+}
+
+static void group_unref(struct fn_group *gr)
+{
+	if (!gr || --gr->refs > 0)
+		return;
+	map_del(&gr->g->functions->groups, str_from(gr->name));
+	arena_done(&gr->aliases);
+	free(gr->name);
+	free(gr);
 }
 
 struct fn *fn_ref(struct fn *fn)
@@ -46,8 +59,45 @@ void fn_unref(struct fn *fn)
 	timer_free(fn->queue_timer);
 	json_decref(fn->doc);
 	arena_done(&fn->arena);
+	group_unref(fn->group);
 	free(fn);
 }
+
+/* Out of the table; the table's reference is the caller's now. */
+static struct fn *take_out(struct fn *fn)
+{
+	struct fn **at = &fn->group->list;
+
+	while (*at != fn)
+		at = &(*at)->next;
+	*at = steal(&fn->next);
+	fn->g->functions->n--;
+	return fn;
+}
+
+struct functions *functions_free(struct functions *fs)
+{
+	struct str name;
+	void *v;
+
+	if (!fs)
+		return NULL;
+	for (size_t i = 0; map_next(&fs->groups, &i, &name, &v); i = 0) {
+		struct fn_group *gr = v;
+
+		gr->refs++;
+		while (gr->list)
+			fn_unref(take_out(gr->list));
+		if (gr->refs > 1)
+			__builtin_trap(); /* workers and requests go before the table */
+		group_unref(gr);
+	}
+	map_done(&fs->groups);
+	free(fs);
+	return NULL;
+}
+
+/* ---- versions ---- */
 
 static bool unused(const struct fn *fn)
 {
@@ -64,90 +114,195 @@ static void make_room(struct functions *fs)
 	struct str name;
 	void *v;
 
-	if (fs->by_name.n < KEEP_MAX)
+	if (fs->n < KEEP_MAX)
 		return;
-	for (size_t i = 0; map_next(&fs->by_name, &i, &name, &v);) {
-		if (!unused(v))
-			continue;
-		map_del(&fs->by_name, ((struct fn *)v)->def.name);
-		fn_unref(v);
-		return;
+	for (size_t i = 0; map_next(&fs->groups, &i, &name, &v);) {
+		struct fn *fn = ((struct fn_group *)v)->list;
+
+		while (fn && !unused(fn))
+			fn = fn->next;
+		if (fn) {
+			fn_unref(take_out(fn));
+			return;
+		}
 	}
 }
 
-static struct fn *load(struct gate *g, struct str name)
+static json_t *read_doc(struct gate *g, struct arena *a, struct str name, struct str version)
+{
+	struct err err = ERR_NULL;
+	struct str text;
+	json_t *doc;
+
+	if (store_get_function(store_reader(g->store), a, name, version, &text) != 0)
+		return NULL;
+	doc = json_parse(text, &err);
+	if (!doc)
+		log_error("function %.*s: its stored document is unreadable: %s", STR_ARG(name), err.msg);
+	err_done(&err);
+	return doc;
+}
+
+static struct fn *load(struct gate *g, struct str name, struct str version)
 {
 	struct fn *fn = xnew(struct fn);
 	struct err err = ERR_NULL;
-	struct str doc;
 
 	fn->g = g;
 	fn->refs = 1;
-	if (store_get_function(store_reader(g->store), &fn->arena, name, STR("$LATEST"), &doc) != 0) {
+	fn->doc = read_doc(g, &fn->arena, name, version);
+	if (!fn->doc) {
 		fn_unref(fn);
 		return NULL;
 	}
-	fn->doc = json_parse(doc, &err);
-	if (!fn->doc || function_from_json(&fn->def, fn->doc, &fn->arena, &err) < 0) {
+	if (function_from_json(&fn->def, fn->doc, &fn->arena, &err) < 0) {
 		log_error("function %.*s: its stored document is unreadable: %s", STR_ARG(name), err.msg);
 		err_done(&err);
 		fn_unref(fn);
 		return NULL;
 	}
+	/* They were checked when they were set; a document that an older Wick stored may still say what is none. */
+	if (function_options_parse(&fn->opt, &fn->def, &err) < 0) {
+		log_warn("function %.*s: %s; run as if nothing were said", STR_ARG(name), err.msg);
+		err_done(&err);
+		fn->opt = (struct function_options){.network = NETWORK_GATEWAY, .concurrency = 1, .idle_ms = -1};
+	}
+	fn->opt.concurrency = MAX(fn->opt.concurrency, 1u);
 	fn->queue_timer = timer_new(g->loop, queue_timed_out, fn);
+	fn->group = group_ref(g, name);
+	fn->next = fn->group->list;
+	fn->group->list = fn;
+	g->functions->n++;
 	return fn;
 }
 
-struct fn *fn_get(struct gate *g, struct str name)
+static bool is_latest(struct str version)
 {
-	struct functions *fs = g->functions;
-	struct fn *fn = map_get(&fs->by_name, name);
+	return version.n == 0 || version.p[0] == '$';
+}
 
-	if (fn)
-		return fn;
-	fn = load(g, name);
-	if (!fn)
-		return NULL;
-	make_room(fs);
-	map_put(&fs->by_name, fn->def.name, fn);
-	return fn;
+struct fn *fn_get(struct gate *g, struct str name, struct str version)
+{
+	struct fn_group *gr = map_get(&g->functions->groups, name);
+
+	if (is_latest(version))
+		version = STR("$LATEST");
+	for (struct fn *fn = gr ? gr->list : NULL; fn; fn = fn->next)
+		if (str_eq(fn->def.version, version))
+			return fn;
+	make_room(g->functions);
+	return load(g, name, version);
+}
+
+struct fn *fn_find(struct gate *g, struct str name, struct str qualifier)
+{
+	return fn_get(g, name, qualifier);
 }
 
 const struct function *functions_get(struct gate *g, struct str name)
 {
-	struct fn *fn = fn_get(g, name);
+	struct fn *fn = fn_get(g, name, STR_NULL);
 
 	return fn ? &fn->def : NULL;
 }
 
+/* ---- changes ---- */
+
+/* Is what the store has still what was read? A published version never changes, so this is about $LATEST. */
+static bool is_current(struct fn *fn)
+{
+	struct arena a = ARENA_NULL;
+	_cleanup_json_ json_t *doc = read_doc(fn->g, &a, fn->def.name, fn->def.version);
+	bool same = doc && str_eq(json_get_str(doc, "revision_id", STR("")), fn->def.revision_id);
+
+	arena_done(&a);
+	return same;
+}
+
+static bool is_listed(const struct fn *fn)
+{
+	const struct fn *at = fn->group->list;
+
+	while (at && at != fn)
+		at = at->next;
+	return at != NULL;
+}
+
+static void retire(struct fn *fn)
+{
+	take_out(fn);
+	fn->stale = true;
+	while (fn->workers[WORKER_IDLE].n)
+		worker_end(worker_list_first(&fn->workers[WORKER_IDLE]), "the function was changed");
+	queue_move(fn, fn_get(fn->g, fn->def.name, fn->def.version));
+	fn_unref(fn);
+}
+
 void functions_changed(struct gate *g, struct str name)
 {
-	struct fn *old = map_del(&g->functions->by_name, name);
+	struct fn_group *gr = map_get(&g->functions->groups, name);
+	struct fn **all;
+	size_t n = 0;
 
-	if (!old)
+	if (!gr)
 		return;
-	old->stale = true;
-	while (old->workers[WORKER_IDLE].n)
-		worker_end(worker_list_first(&old->workers[WORKER_IDLE]), "the function was changed");
-	queue_move(old, fn_get(g, name));
-	fn_unref(old);
+	arena_reset(&gr->aliases);
+	gr->alias = NULL;
+	/* What retiring one sets going may change the list. */
+	all = xnew_n(struct fn *, g->functions->n);
+	for (struct fn *fn = gr->list; fn; fn = fn->next)
+		all[n++] = fn_ref(fn);
+	for (size_t i = 0; i < n; i++) {
+		if (is_listed(all[i]) && !is_current(all[i]))
+			retire(all[i]);
+		fn_unref(all[i]);
+	}
+	free(all);
+}
+
+/* ---- all of them ---- */
+
+void fns_each(struct gate *g, void (*each)(void *arg, struct fn *fn), void *arg)
+{
+	struct functions *fs = g->functions;
+	struct fn **all = xnew_n(struct fn *, fs->n);
+	struct str name;
+	size_t n = 0;
+	void *v;
+
+	for (size_t i = 0; map_next(&fs->groups, &i, &name, &v);)
+		for (struct fn *fn = ((struct fn_group *)v)->list; fn; fn = fn->next)
+			all[n++] = fn_ref(fn);
+	for (size_t i = 0; i < n; i++) {
+		each(arg, all[i]);
+		fn_unref(all[i]);
+	}
+	free(all);
+}
+
+struct visit {
+	void (*each)(void *arg, const struct function_activity *a);
+	void *arg;
+};
+
+static void visit_activity(void *arg, struct fn *fn)
+{
+	const struct visit *v = arg;
+	const struct function_activity a = {
+		.name = fn->def.name,
+		.version = fn->def.version,
+		.queued = (unsigned)fn->queue.n,
+		.starting = (unsigned)(fn->workers[WORKER_WAITING].n + fn->workers[WORKER_INIT].n),
+		.idle = (unsigned)fn->workers[WORKER_IDLE].n,
+		.busy = (unsigned)fn->workers[WORKER_BUSY].n,
+	};
+
+	v->each(v->arg, &a);
 }
 
 void functions_each(struct gate *g, void (*each)(void *arg, const struct function_activity *a), void *arg)
 {
-	struct str name;
-	void *v;
+	struct visit v = {each, arg};
 
-	for (size_t i = 0; map_next(&g->functions->by_name, &i, &name, &v);) {
-		const struct fn *fn = v;
-		const struct function_activity a = {
-			.name = fn->def.name,
-			.queued = (unsigned)fn->queue.n,
-			.starting = (unsigned)(fn->workers[WORKER_WAITING].n + fn->workers[WORKER_INIT].n),
-			.idle = (unsigned)fn->workers[WORKER_IDLE].n,
-			.busy = (unsigned)fn->workers[WORKER_BUSY].n,
-		};
-
-		each(arg, &a);
-	}
+	fns_each(g, visit_activity, &v);
 }

@@ -14,7 +14,7 @@
 
 bool invocation_prepare(struct req *r, struct str function, struct str event)
 {
-	struct fn *fn = fn_get(r->g, function);
+	struct fn *fn = fn_find(r->g, function, STR_NULL);
 	struct invocation *inv;
 
 	if (!fn) {

@@ -136,13 +136,13 @@ bool dispatch_cancel_queued(struct invocation *inv)
 	return inv->state == INVOCATION_NEW || queue_remove(inv);
 }
 
-static void pump_waiting(void *arg, const struct function_activity *a)
+static void pump_waiting(void *arg, struct fn *fn)
 {
-	if (a->queued)
-		queue_pump(fn_get(arg, a->name));
+	if (fn->queue.n)
+		queue_pump(fn);
 }
 
 void queue_pump_all(struct gate *g)
 {
-	functions_each(g, pump_waiting, g);
+	fns_each(g, pump_waiting, NULL);
 }
