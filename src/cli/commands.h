@@ -45,7 +45,9 @@ int ls_run(const struct cli *c);
 int man_run(const struct cli *c);
 int rm_run(const struct cli *c);
 int show_run(const struct cli *c);
+int top_run(const struct cli *c);
 int version_run(const struct cli *c);
+int why_run(const struct cli *c);
 
 int serve_main(int argc, char **argv);
 void serve_help(struct buf *b);

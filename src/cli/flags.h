@@ -80,6 +80,30 @@ static const struct flag logs_flags[] = {
 #define RM_MORE     "Buckets and what is in them stay."
 #define RM_EXAMPLES "wick rm hello thumbnail\n"
 
+#define TOP_MORE                                                                                                       \
+	"Functions with their queues and why those wait, workers by what they do, memory, rates and times; those "     \
+	"that "                                                                                                        \
+	"do something stand first. q or Ctrl-C ends it. Where standard output is no terminal it prints once; with "    \
+	"--json one document, with --json and --interval one a line until it is ended."
+#define TOP_EXAMPLES                                                                                                   \
+	"wick top\n"                                                                                                   \
+	"wick top --once\n"                                                                                            \
+	"wick top --json | jq '.functions[] | select(.queued > 0) | {name, reason}'\n"
+
+static const struct flag top_flags[] = {
+	{"once", 0, NULL, "print once and end"},
+	{"interval", 0, "TIME", "how often it looks; 1s unless said"},
+	{0},
+};
+
+#define WHY_MORE                                                                                                       \
+	"ID is the request ID, as invoke --async prints it, an SDK's answer has it and a log begins with it. Says "    \
+	"what "                                                                                                        \
+	"the invocation waits for and what helps. The exit status is 1 when nobody knows it."
+#define WHY_EXAMPLES                                                                                                   \
+	"wick why 6b2e9a54-8c3e-4a63-9d3a-0f2f1f3f7a10\n"                                                              \
+	"wick why 6b2e9a54-8c3e-4a63-9d3a-0f2f1f3f7a10 --json\n"
+
 #define BILL_MORE "Times are 2h or 3d ago, or 2026-01-31 or 2026-01-31T12:00, local."
 #define BILL_EXAMPLES                                                                                                  \
 	"wick bill\n"                                                                                                  \

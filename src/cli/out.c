@@ -21,27 +21,31 @@ bool out_is_tty(int fd)
 	return isatty(fd) == 1;
 }
 
-/* A terminal, NO_COLOR is not set and TERM is not dumb. */
-static bool is_coloured(int fd)
+bool out_is_coloured(int fd)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
 	return !(no && *no) && !(term && strcmp(term, "dumb") == 0) && out_is_tty(fd);
 }
 
-const char *tone_on(int fd, enum tone t)
+const char *tone_code(enum tone t)
 {
 	static const char *const codes[] = {
-		[TONE_PLAIN] = "",        [TONE_BOLD] = "\033[1m",  [TONE_DIM] = "\033[2m",
+		[TONE_PLAIN] = "\033[0m", [TONE_BOLD] = "\033[1m",  [TONE_DIM] = "\033[2m",
 		[TONE_GOOD] = "\033[32m", [TONE_WARN] = "\033[33m", [TONE_BAD] = "\033[31m",
 	};
 
-	return is_coloured(fd) ? codes[t] : "";
+	return codes[t];
+}
+
+const char *tone_on(int fd, enum tone t)
+{
+	return t != TONE_PLAIN && out_is_coloured(fd) ? tone_code(t) : "";
 }
 
 const char *tone_off(int fd, enum tone t)
 {
-	return t != TONE_PLAIN && is_coloured(fd) ? "\033[0m" : "";
+	return t != TONE_PLAIN && out_is_coloured(fd) ? "\033[0m" : "";
 }
 
 void grid_done(struct grid *g)
@@ -237,6 +241,22 @@ bool out_parse_since(struct str s, int64_t now_ms, int64_t *ret)
 			return true;
 		}
 	return parse_local(s, ret) || time_parse_iso8601(s, ret);
+}
+
+bool out_parse_interval(struct str s, uint64_t *ret_ms)
+{
+	uint64_t n, unit = 1000;
+
+	if (str_ends(s, STR("ms")))
+		unit = 1;
+	else if (str_ends(s, STR("m")))
+		unit = 60000;
+	if (str_ends(s, STR("s")) || unit == 60000)
+		s.n -= unit == 1 ? 2 : 1;
+	if (!str_to_u64(s, &n) || n == 0 || n > 86400000 / unit)
+		return false;
+	*ret_ms = n * unit;
+	return true;
 }
 
 void out_clean(struct buf *b, struct str s)

@@ -7,6 +7,8 @@
 enum tone { TONE_PLAIN, TONE_BOLD, TONE_DIM, TONE_GOOD, TONE_WARN, TONE_BAD };
 
 bool out_is_tty(int fd);
+const char *tone_code(enum tone t); /* TONE_PLAIN: what ends every other one */
+bool out_is_coloured(int fd);       /* a terminal, NO_COLOR is not set and TERM is not dumb */
 const char *tone_on(int fd, enum tone t);
 const char *tone_off(int fd, enum tone t);
 
@@ -31,5 +33,7 @@ const char *out_local_time(int64_t unix_ms, char buf[static OUT_TEXT]);   /* 202
 const char *out_local_iso(struct str iso8601, char buf[static OUT_TEXT]); /* the same of an ISO 8601 time */
 /* "90s" "10m" "2h" "3d", or a time (ISO 8601, local where no zone is given): Unix ms. */
 bool out_parse_since(struct str s, int64_t now_ms, int64_t *ret);
+/* "200ms", "5s", "2m"; a bare number is seconds. */
+bool out_parse_interval(struct str s, uint64_t *ret_ms);
 /* Text from outside for a terminal: control bytes but tab become spaces or are shown as \x1b. */
 void out_clean(struct buf *b, struct str s);
