@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,7 +22,11 @@ struct fixture {
 	struct buf seen; /* what came, in order: output as it is, frames as <TYPE:body> */
 	size_t frames;
 	size_t last_body; /* length of the last frame's body */
-	bool ended, free_in_frame, again;
+	bool ended, free_in_frame, again, keep;
+	unsigned room;
+	pid_t child;
+	int listen_fd;
+	uint64_t box_us;
 	enum lane_end how;
 	size_t stop_at; /* frames after which the loop stops */
 };
@@ -65,11 +71,22 @@ static void on_ended(void *arg, enum lane_end how)
 	assert_false(x->ended);
 	x->ended = true;
 	x->how = how;
-	x->lane = lane_free(x->lane);
+	if (!x->keep)
+		x->lane = lane_free(x->lane);
 	loop_stop(x->loop);
 }
 
-static const struct lane_handler handler = {.frame = on_frame, .output = on_output, .ended = on_ended};
+static void on_boxed(void *arg, int listen_fd, uint64_t box_us)
+{
+	struct fixture *x = arg;
+
+	buf_adds(&x->seen, "box");
+	x->listen_fd = listen_fd;
+	x->box_us = box_us;
+}
+
+static const struct lane_handler handler = {
+	.frame = on_frame, .boxed = on_boxed, .output = on_output, .ended = on_ended};
 
 static int setup(void **state)
 {
@@ -84,6 +101,7 @@ static int setup(void **state)
 	assert_int_equal(fcntl(x->sock, F_SETFL, 0), 0); /* a worker blocks */
 	x->lane = lane_new(x->loop, pair[0], ends[0], &handler, x);
 	x->stop_at = 1;
+	x->listen_fd = -1;
 	*state = x;
 	return 0;
 }
@@ -92,11 +110,17 @@ static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
+	if (x->child > 0) {
+		kill(x->child, SIGKILL);
+		waitpid(x->child, NULL, 0);
+	}
 	lane_free(x->lane);
 	if (x->sock >= 0)
 		close(x->sock);
 	if (x->pipe >= 0)
 		close(x->pipe);
+	if (x->listen_fd >= 0)
+		close(x->listen_fd);
 	loop_free(x->loop);
 	buf_done(&x->seen);
 	free(x);
@@ -384,39 +408,218 @@ static void bad_meta(void **state)
 	broken(*state, bytes, sizeof(bytes));
 }
 
-static void out_of_turn(void **state, uint8_t type, const uint8_t *ident, bool run)
+static void head_of(struct fixture *x, uint8_t type, const uint8_t *ident, size_t body)
+{
+	uint8_t header[FRAME_HEADER_SIZE];
+
+	frame_header(header, type, ident, 0, body);
+	assert_int_equal(write(x->sock, header, sizeof(header)), sizeof(header));
+}
+
+static void invoke_from_a_worker(void **state)
 {
 	struct fixture *x = *state;
-	uint8_t header[FRAME_HEADER_SIZE];
 
 	ready(x);
-	if (run)
-		invoke(x, STR("1"));
-	frame_header(header, type, ident, 0, 0);
-	broken(x, header, sizeof(header));
+	head_of(x, FRAME_INVOKE, id, 0);
+	end(x, LANE_BROKEN);
 }
 
-static void result_that_nobody_asked_for(void **state)
+static void chunk_too_long(void **state)
 {
-	out_of_turn(state, FRAME_RESULT, id, false);
+	struct fixture *x = *state;
+	_cleanup_(freep) char *bytes = xcalloc(1, FRAME_CHUNK_MAX + 1);
+
+	ready(x);
+	head_of(x, FRAME_CHUNK, id, FRAME_CHUNK_MAX + 1);
+	assert_int_equal(write(x->sock, bytes, FRAME_CHUNK_MAX + 1), FRAME_CHUNK_MAX + 1);
+	end(x, LANE_BROKEN);
+	assert_int_equal(x->frames, 0);
 }
 
-static void result_of_another_invocation(void **state)
+/* Its bytes are the caller's: freed when there is an answer. */
+static void answered_before_it_was_sent(void **state)
 {
-	out_of_turn(state, FRAME_RESULT, no_id, true);
+	struct fixture *x = *state;
+	const size_t n = 6u << 20;
+	_cleanup_(freep) char *event = xcalloc(1, n);
+
+	ready(x);
+	invoke(x, str_n(event, n));
+	head_of(x, FRAME_RESULT, id, 0);
+	end(x, LANE_BROKEN);
+	assert_int_equal(x->frames, 0);
 }
 
-static void ready_twice(void **state)
+/* ---- several at once ---- */
+
+static const uint8_t id2[16] = "another one....";
+
+static void invoke_as(struct fixture *x, const uint8_t *ident, struct str event)
 {
-	out_of_turn(state, FRAME_READY, no_id, false);
+	struct lane_invoke in = {.event = event};
+
+	memcpy(in.id, ident, sizeof(in.id));
+	lane_send_invoke(x->lane, &in);
 }
 
-static void result_before_ready(void **state)
+static void answers_in_any_order(void **state)
 {
-	uint8_t header[FRAME_HEADER_SIZE];
+	struct fixture *x = *state;
 
-	frame_header(header, FRAME_RESULT, id, 0, 0);
-	broken(*state, header, sizeof(header));
+	ready(x);
+	invoke_as(x, id, STR("1"));
+	invoke_as(x, id2, STR("2"));
+	x->stop_at = 3;
+	say(x, FRAME_CHUNK, id, STR("c"));
+	say(x, FRAME_RESULT, id2, STR("2"));
+	say(x, FRAME_RESULT, id, STR("1"));
+	loop_run(x->loop);
+	assert_string_equal(buf_cstr(&x->seen), "<5:c><3:2><3:1>");
+}
+
+/* Two large events and what follows them wait for a worker that reads when it likes; all comes in order. */
+static void queue_of_events(void **state)
+{
+	struct fixture *x = *state;
+	const size_t n = 3u << 20;
+	_cleanup_(freep) char *event = xmalloc(n), *back = xmalloc(2 * n);
+	struct buf seen = BUF_NULL;
+	struct frame f;
+	int64_t size;
+
+	memset(event, 'x', n);
+	ready(x);
+	invoke_as(x, id, str_n(event, n));
+	assert_true(lane_full(x->lane));
+	invoke_as(x, id2, str_n(event, n));
+	lane_send(x->lane, FRAME_CHUNK, id2, STR_NULL, STR("piece"));
+	lane_send(x->lane, FRAME_END, id2, STR_NULL, STR_NULL);
+	x->child = fork();
+	if (x->child == 0) {
+		for (size_t total = 0; total < 2 * n + 200;) {
+			ssize_t got = recv(x->sock, back, 2 * n, 0);
+
+			if (got <= 0)
+				_exit(1);
+			buf_add(&seen, back, (size_t)got);
+			total = seen.n;
+			if (total >= 2 * n + 5 &&
+			    memcmp(seen.p + seen.n - FRAME_HEADER_SIZE, "\0\0\0\0\0\0\0\0\x08", 9) == 0)
+				break;
+		}
+		for (size_t at = 0, i = 0; at < seen.n; at += (size_t)size, i++) {
+			static const uint8_t types[] = {FRAME_INVOKE, FRAME_INVOKE, FRAME_CHUNK, FRAME_END};
+
+			size = frame_size(str_sub(buf_str(&seen), at, SIZE_MAX));
+			if (size <= 0 || !frame_parse(str_sub(buf_str(&seen), at, (size_t)size), &f) || i > 3 ||
+			    f.type != types[i])
+				_exit(2);
+		}
+		say(x, FRAME_RESULT, id, STR("k"));
+		_exit(0);
+	}
+	loop_run(x->loop);
+	assert_int_equal(x->frames, 1);
+	assert_false(lane_full(x->lane));
+}
+
+static void on_room(void *arg)
+{
+	struct fixture *x = arg;
+
+	x->room++;
+	loop_stop(x->loop);
+}
+
+static void waits_for_room(void **state)
+{
+	struct fixture *x = *state;
+	struct lane_waiter w = {.fn = on_room, .arg = x}, other = w;
+	_cleanup_(freep) char *bytes = xcalloc(1, FRAME_CHUNK_MAX);
+	size_t sent = 0;
+
+	ready(x);
+	invoke_as(x, id, STR("1"));
+	for (; !lane_full(x->lane); sent += FRAME_CHUNK_MAX)
+		lane_send(x->lane, FRAME_CHUNK, id, STR_NULL, str_n(bytes, FRAME_CHUNK_MAX));
+	assert_true(sent < 4u << 20);
+	lane_wait(x->lane, &w);
+	lane_wait(x->lane, &other);
+	lane_unwait(&other);
+	lane_unwait(&other);
+	x->child = fork();
+	if (x->child == 0) {
+		while (recv(x->sock, bytes, FRAME_CHUNK_MAX, 0) > 0)
+			;
+		_exit(0);
+	}
+	loop_run(x->loop);
+	assert_int_equal(x->room, 1);
+	assert_false(lane_full(x->lane));
+}
+
+static void only_the_last_is_surely_unread(void **state)
+{
+	struct fixture *x = *state;
+
+	ready(x);
+	x->keep = true;
+	invoke_as(x, id, STR("1"));
+	invoke_as(x, id2, STR("2"));
+	close(steal_fd(&x->sock));
+	end(x, LANE_UNREAD);
+	assert_false(lane_unread(x->lane, id));
+	assert_true(lane_unread(x->lane, id2));
+}
+
+static void a_chunk_behind_it_hides_whether_it_was_read(void **state)
+{
+	struct fixture *x = *state;
+
+	ready(x);
+	x->keep = true;
+	invoke_as(x, id, STR("1"));
+	lane_send(x->lane, FRAME_CHUNK, id, STR_NULL, STR("piece"));
+	close(steal_fd(&x->sock));
+	end(x, LANE_CLOSED);
+	assert_false(lane_unread(x->lane, id));
+}
+
+/* ---- the box ---- */
+
+static void box_says_where_its_requests_come_in(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t bytes[2 * FRAME_HEADER_SIZE + 16];
+	_cleanup_(buf_done) struct buf meta = BUF_NULL;
+	int ends[2];
+
+	frame_meta_add_u64(&meta, FRAME_KEY_BOX_US, 1700);
+	assert_int_equal(meta.n, 16);
+	frame_header(bytes, FRAME_BOXED, no_id, meta.n, 0);
+	memcpy(bytes + FRAME_HEADER_SIZE, meta.p, meta.n);
+	frame_header(bytes + FRAME_HEADER_SIZE + 16, FRAME_READY, no_id, 0, 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(fd_send(x->sock, bytes, sizeof(bytes), ends, 1), sizeof(bytes));
+	loop_run(x->loop);
+	assert_string_equal(buf_cstr(&x->seen), "box<2:>");
+	assert_int_equal(x->box_us, 1700);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	assert_int_equal(read(x->listen_fd, bytes, 1), 1);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void boxed_twice(void **state)
+{
+	struct fixture *x = *state;
+
+	head_of(x, FRAME_BOXED, no_id, 0);
+	head_of(x, FRAME_BOXED, no_id, 0);
+	end(x, LANE_BROKEN);
+	assert_string_equal(buf_cstr(&x->seen), "box");
+	assert_int_equal(x->listen_fd, -1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -440,10 +643,16 @@ int main(void)
 		TEST(garbage),
 		TEST(too_long),
 		TEST(bad_meta),
-		TEST(result_that_nobody_asked_for),
-		TEST(result_of_another_invocation),
-		TEST(ready_twice),
-		TEST(result_before_ready),
+		TEST(invoke_from_a_worker),
+		TEST(chunk_too_long),
+		TEST(answered_before_it_was_sent),
+		TEST(answers_in_any_order),
+		TEST(queue_of_events),
+		TEST(waits_for_room),
+		TEST(only_the_last_is_surely_unread),
+		TEST(a_chunk_behind_it_hides_whether_it_was_read),
+		TEST(box_says_where_its_requests_come_in),
+		TEST(boxed_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
