@@ -14,10 +14,10 @@ struct zygote_worker {
 };
 
 struct zygote_runtime {
-	const char *program;                                  /* "wick-python": in messages */
+	const char *program;                                        /* "wick-python": in messages */
 	int (*load)(void *arg, struct str import, struct err *err); /* once, as the unprivileged user. May be NULL */
-	const char *(*loaded)(void *arg);                     /* text of LOADED. May be NULL */
-	void (*before)(void *arg);                            /* around the clone: as pthread_atfork's. May be NULL */
+	const char *(*loaded)(void *arg);                           /* text of LOADED. May be NULL */
+	void (*before)(void *arg); /* around the clone: as pthread_atfork's. May be NULL */
 	void (*in_parent)(void *arg);
 	void (*in_child)(void *arg);
 	void (*run)(void *arg, const struct zygote_worker *w); /* boxed, BOXED is sent; its return is exit(0) */

@@ -1,7 +1,8 @@
 /* Control groups, version 1 or 2, whichever the machine has: groups under one parent of this program's own, with limits
  * of memory, processes and a share of CPU; freezing; counts. Ordinary users often have none: cgroup_host_open then
  * fails and err says why, and each of memory, pids, cpu and freezing may be missing by itself (cgroup_host_can).
- * Everything blocks for well under a millisecond, but removing a group that was used (cgroup_remove) and the first open. */
+ * Everything blocks for well under a millisecond, but removing a group that was used (cgroup_remove) and the first
+ * open. */
 #pragma once
 
 #include "base/err.h"

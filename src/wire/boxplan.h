@@ -2,12 +2,16 @@
  * every operation again and carries them out in a straight line, `wick-box --dry-run` prints it. Pure: bytes in, bytes
  * out; fuzzed.
  *
- * Paths under `to` are inside the new root, absolute, without "." and ".." and symbolic links. File descriptors are
- * named by their index among those that came with the plan. Operations run in their order; the order of kinds is
- * checked: CGROUP, ROOT, what fills the root, PIVOT, then the rest, and RIGHTS last. */
+ * Paths under `to` are inside the new root, absolute, without "." and ".." and symbolic links. The folder that holds
+ * `to` must be there (DIR); the mount points of BIND, TMPFS and PROC are made where they are missing. File descriptors
+ * are named by their index among those that came with the plan. Operations run in their order; the order of kinds is
+ * checked: CGROUP, ROOT, what fills the root (DIR to PROC), PIVOT, then the rest, and RIGHTS last, always.
+ * A plan with namespaces 0 works in the box that the process is in already: no ROOT, DIR, LINK, FILE, PROC, PIVOT,
+ * HOSTNAME, LOOPBACK; BIND's `from` is then a path in that box. */
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 
 /*	name, members used */
@@ -41,7 +45,10 @@ enum box_op_kind { BOX_OPS(BOX_ENUM) BOX_OP_KINDS };
 
 enum box_profile {
 	BOX_PROFILE_WORKER,   /* what a function may do */
-	BOX_PROFILE_SNAPSHOT, /* and fork boxed workers of itself (SnapStart) */
+	BOX_PROFILE_SNAPSHOT, /* and fork boxed workers of itself (SnapStart). Not with LANDLOCK, which forbids mounts
+			       */
+	BOX_PROFILE_POOL,     /* an unspecialised pooled box: keeps the right to mount in it, until a second plan with
+				 namespaces 0 takes that too. No filter. Runs nothing of a function */
 	BOX_PROFILES,
 };
 
@@ -75,6 +82,8 @@ struct boxplan {
 
 #define BOXPLAN_MAX_BYTES (96u << 10) /* encoded: one message of a SEQPACKET socket */
 #define BOXPLAN_MAX_OPS   256
+#define BOXPLAN_MAX_FDS   8
+#define BOXPLAN_MAX_WORDS 1024 /* of argv, and of env */
 
 const char *box_op_name(enum box_op_kind k); /* "bind" */
 void boxplan_encode(struct buf *b, const struct boxplan *p);

@@ -15,8 +15,9 @@
 #include "base/str.h"
 #include "base/buf.h"
 
-#define ZYGOTE_CONTROL_FD 3
-#define ZYGOTE_TEXT_MAX   (96u << 10)
+#define ZYGOTE_CONTROL_FD  3
+#define ZYGOTE_TEXT_MAX    (96u << 10)
+#define ZYGOTE_HEADER_SIZE 40 /* a packet is at most this and the text */
 
 enum zygote_message { ZYGOTE_LOADED = 1, ZYGOTE_FORK, ZYGOTE_FORKED, ZYGOTE_FAILED, ZYGOTE_EXITED };
 

@@ -1,0 +1,413 @@
+/* The life of a zygote: arguments, loading, then one message after the other. Owns the control socket, the descriptors
+ * that came with a message until its child has them, and (with own_children) the list of children it reaps. A message
+ * that makes no sense is answered FAILED; a box that cannot be made is said by the child itself, on its lane and in its
+ * log. Nothing here waits for a child. */
+#include "box/zygote.h"
+
+#include "base/mem.h"
+#include "box/rights.h"
+#include "sys/fdpass.h"
+#include "wire/frame.h"
+#include "wire/json.h"
+#include "wire/zygote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PACKET_MAX (ZYGOTE_HEADER_SIZE + ZYGOTE_TEXT_MAX)
+
+extern char **environ;
+
+struct own_child {
+	pid_t pid;
+	uint8_t id[16];
+};
+
+struct zygote {
+	const struct zygote_runtime *rt;
+	void *arg;
+	int control;
+	int signals;   /* SIGCHLD, with own children; else -1 */
+	sigset_t mask; /* as it was before */
+	struct own_child *children;
+	size_t n_children;
+	struct arena arena; /* of one message */
+	char packet[PACKET_MAX + 1];
+};
+
+/* One FORK as it came. */
+struct order {
+	uint8_t id[16];
+	struct boxplan plan;
+	char **env;
+	int fds[FDPASS_MAX];
+	size_t n_fds;
+};
+
+static void send_packet(struct zygote *z, const struct zygote_packet *p, const int *fds, size_t n_fds)
+{
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+	zygote_encode(&b, p);
+	/* A node that is gone is seen by the next receive. */
+	(void)fd_send(z->control, b.p, b.n, fds, n_fds);
+}
+
+static void send_failed(struct zygote *z, const uint8_t id[static 16], const char *why)
+{
+	struct zygote_packet p = {.type = ZYGOTE_FAILED, .text = str_from(why ? why : "unknown error")};
+
+	p.text.n = MIN(p.text.n, (size_t)4096);
+	memcpy(p.id, id, sizeof(p.id));
+	send_packet(z, &p, NULL, 0);
+}
+
+/* ---- in the child ---- */
+
+static void lane_send_frame(int lane, uint8_t type, struct str meta, struct str body, int fd)
+{
+	static const uint8_t no_id[16];
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+	uint8_t header[FRAME_HEADER_SIZE];
+
+	frame_header(header, type, no_id, meta.n, body.n);
+	buf_add(&b, header, sizeof(header));
+	buf_add_str(&b, meta);
+	buf_add_str(&b, body);
+	/* The lane's buffer is empty: this fits, or nobody is there. */
+	(void)fd_send(lane, b.p, b.n, &fd, fd >= 0 ? 1 : 0);
+}
+
+static _noreturn_ void child_fail(int lane, const char *why)
+{
+	_cleanup_(buf_done) struct buf meta = BUF_NULL, body = BUF_NULL;
+	const struct str type = STR("Sandbox.BoxFailed");
+
+	frame_meta_add(&meta, FRAME_KEY_ERROR_TYPE, type);
+	buf_adds(&body, "{\"errorMessage\":");
+	json_write_string(&body, str_from(why ? why : "unknown error"));
+	buf_printf(&body, ",\"errorType\":\"%.*s\"}", STR_ARG(type));
+	lane_send_frame(lane, FRAME_ERROR, buf_str(&meta), buf_str(&body), -1);
+	dprintf(2, "%.*s: %s\n", STR_ARG(type), why ? why : "unknown error");
+	_exit(1);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Every descriptor above 2 that is not in the list is closed. */
+static void close_all_but(const int *fds, size_t n)
+{
+	int keep[FDPASS_MAX + 2];
+	unsigned from = 3;
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (fds[i] > 2)
+			keep[k++] = fds[i];
+	qsort(keep, k, sizeof(*keep), by_number);
+	for (size_t i = 0; i < k; i++) {
+		if ((unsigned)keep[i] > from)
+			close_range(from, (unsigned)keep[i] - 1, 0);
+		from = (unsigned)keep[i] + 1;
+	}
+	close_range(from, ~0u, 0);
+}
+
+static void child_descriptors(struct order *o, int control)
+{
+	int keep[FDPASS_MAX + 1];
+
+	if (o->n_fds > 1) {
+		dup2(o->fds[1], 1);
+		dup2(o->fds[1], 2);
+		o->fds[1] = 1; /* its own number goes below */
+	}
+	memcpy(keep, o->fds, o->n_fds * sizeof(int));
+	keep[o->n_fds] = control;
+	close_all_but(keep, o->n_fds + 1);
+}
+
+/* What was for the box only; and a node that died while the box was made: its death was not signalled yet then. */
+static void child_seal(struct order *o, int control)
+{
+	struct pollfd node = {.fd = control, .events = POLLRDHUP};
+
+	for (size_t i = 0; i < o->plan.n_ops; i++) {
+		const struct box_op *op = &o->plan.ops[i];
+
+		if ((op->kind == BOX_CGROUP || op->kind == BOX_WAIT) && o->fds[op->fd] >= 0) {
+			close(o->fds[op->fd]);
+			o->fds[op->fd] = -1;
+		}
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (poll(&node, 1, 0) > 0 && node.revents & (POLLHUP | POLLRDHUP | POLLERR))
+		_exit(1);
+	close(control);
+}
+
+static _noreturn_ void child_run(struct zygote *z, struct order *o)
+{
+	const struct sched_param batch = {0};
+	_cleanup_(buf_done) struct buf meta = BUF_NULL;
+	struct err err = ERR_NULL;
+	struct box_result res;
+
+	if (z->signals >= 0)
+		sigprocmask(SIG_SETMASK, &z->mask, NULL);
+	if (z->rt->in_child)
+		z->rt->in_child(z->arg);
+	child_descriptors(o, z->control);
+	environ = o->env;
+	/* A worker that is woken does not push aside who woke it. */
+	sched_setscheduler(0, SCHED_BATCH, &batch);
+	if (box_enter(&o->plan, o->fds, o->n_fds, &res, &err) < 0)
+		child_fail(o->fds[0], err.msg);
+	child_seal(o, z->control);
+	frame_meta_add_u64(&meta, FRAME_KEY_BOX_US, res.us);
+	lane_send_frame(o->fds[0], FRAME_BOXED, buf_str(&meta), STR_NULL, res.listen_fd);
+	if (res.listen_fd >= 0)
+		close(res.listen_fd);
+
+	struct zygote_worker w = {.plan = &o->plan, .lane = o->fds[0], .fds = o->fds, .n_fds = o->n_fds};
+
+	memcpy(w.id, o->id, sizeof(w.id));
+	z->rt->run(z->arg, &w);
+	exit(0);
+}
+
+/* ---- in the zygote ---- */
+
+static int take_order(struct zygote *z, const struct zygote_packet *p, struct order *o, struct err *err)
+{
+	if (p->type != ZYGOTE_FORK)
+		return err_set(err, 0, "a zygote is told to fork only, not message %d", p->type);
+	memcpy(o->id, p->id, sizeof(o->id));
+	if (boxplan_decode(&o->plan, p->text, &z->arena, err) < 0)
+		return -1;
+	if (o->n_fds != o->plan.n_fds)
+		return err_set(err, 0, "%zu file descriptors came with a plan that has %u", o->n_fds, o->plan.n_fds);
+	if (!o->plan.namespaces)
+		return err_set(err, 0, "a worker's plan without namespaces");
+	o->env = arena_new_n(&z->arena, char *, o->plan.n_env + 1);
+	for (size_t i = 0; i < o->plan.n_env; i++)
+		o->env[i] = arena_dup(&z->arena, o->plan.env[i]);
+	return 0;
+}
+
+static void remember(struct zygote *z, pid_t pid, const uint8_t id[static 16])
+{
+	z->children = xrealloc(z->children, (z->n_children + 1) * sizeof(*z->children));
+	z->children[z->n_children].pid = pid;
+	memcpy(z->children[z->n_children++].id, id, 16);
+}
+
+static void fork_worker(struct zygote *z, struct order *o)
+{
+	struct zygote_packet forked = {.type = ZYGOTE_FORKED};
+	int pidfd = -1;
+	pid_t pid;
+
+	if (z->rt->before)
+		z->rt->before(z->arg);
+	pid = box_clone(&o->plan, z->signals < 0, &pidfd);
+	if (pid == 0)
+		child_run(z, o);
+	if (z->rt->in_parent)
+		z->rt->in_parent(z->arg);
+	if (pid < 0) {
+		_cleanup_(err_done) struct err err = ERR_NULL;
+
+		err_set(&err, -pid, "clone a worker into its namespaces");
+		send_failed(z, o->id, err.msg);
+		return;
+	}
+	if (z->signals >= 0)
+		remember(z, pid, o->id);
+	forked.pid = pid;
+	memcpy(forked.id, o->id, sizeof(forked.id));
+	send_packet(z, &forked, &pidfd, 1);
+	close(pidfd);
+}
+
+/* False: the node is gone. */
+static bool serve_message(struct zygote *z)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct order o = {0};
+	struct zygote_packet p = {0};
+	ssize_t n = fd_recv(z->control, z->packet, sizeof(z->packet), o.fds, &o.n_fds);
+
+	if (n == 0 || (n < 0 && n != -EPROTO && n != -EAGAIN))
+		return false;
+	if (n == -EAGAIN)
+		return true;
+	if (n < 0 || !zygote_decode(&p, str_n(z->packet, (size_t)n)))
+		send_failed(z, o.id, "not a packet");
+	else if (take_order(z, &p, &o, &err) < 0)
+		send_failed(z, p.id, err.msg);
+	else
+		fork_worker(z, &o);
+	for (size_t i = 0; i < o.n_fds; i++)
+		close(o.fds[i]);
+	arena_reset(&z->arena);
+	return true;
+}
+
+/* All that ended; what is not a worker is an orphan that was left to us. */
+static void reap(struct zygote *z)
+{
+	struct signalfd_siginfo info;
+	struct rusage ru;
+	int status;
+	pid_t pid;
+
+	while (read(z->signals, &info, sizeof(info)) > 0)
+		;
+	while ((pid = wait4(-1, &status, WNOHANG, &ru)) > 0) {
+		for (size_t i = 0; i < z->n_children; i++) {
+			struct zygote_packet p = {.type = ZYGOTE_EXITED, .pid = pid, .status = status};
+
+			if (z->children[i].pid != pid)
+				continue;
+			memcpy(p.id, z->children[i].id, sizeof(p.id));
+			p.cpu_us = (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000 +
+				   (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
+			z->children[i] = z->children[--z->n_children];
+			send_packet(z, &p, NULL, 0);
+			break;
+		}
+	}
+}
+
+static int watch_children(struct zygote *z)
+{
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &chld, &z->mask);
+	z->signals = signalfd(-1, &chld, SFD_NONBLOCK | SFD_CLOEXEC);
+	return z->signals < 0 ? -errno : 0;
+}
+
+int zygote_serve(int control, bool own_children, const struct zygote_runtime *rt, void *arg)
+{
+	struct zygote *z = xnew(struct zygote);
+	struct pollfd on[2];
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	bool more = true;
+	int r = 0;
+
+	*z = (struct zygote){.rt = rt, .arg = arg, .control = control, .signals = -1};
+	if (rights_prepare(&err) < 0) {
+		dprintf(2, "%s: %s\n", rt->program, err.msg);
+		r = -1;
+	}
+	if (r == 0 && own_children)
+		r = watch_children(z);
+	while (r == 0 && more) {
+		on[0] = (struct pollfd){.fd = control, .events = POLLIN};
+		on[1] = (struct pollfd){.fd = z->signals, .events = POLLIN};
+		if (poll(on, ARRAY_SIZE(on), -1) < 0 && errno != EINTR)
+			break;
+		if (on[1].revents)
+			reap(z);
+		if (on[0].revents)
+			more = serve_message(z);
+	}
+	if (z->signals >= 0) {
+		close(z->signals);
+		sigprocmask(SIG_SETMASK, &z->mask, NULL);
+	}
+	arena_done(&z->arena);
+	free(z->children);
+	free(z);
+	return r;
+}
+
+struct arguments {
+	bool zygote, uid_set, gid_set;
+	uint64_t uid, gid;
+	struct str import;
+};
+
+static int parse_arguments(int argc, char **argv, struct arguments *ret, struct err *err)
+{
+	*ret = (struct arguments){0};
+	for (int i = 1; i < argc; i++) {
+		struct str name = str_from(argv[i]), value = str_from(i + 1 < argc ? argv[i + 1] : NULL);
+		bool fits = true;
+
+		if (str_eqz(name, "--zygote")) {
+			ret->zygote = true;
+			continue;
+		}
+		if (str_eqz(name, "--uid"))
+			fits = ret->uid_set = str_to_u64(value, &ret->uid) && ret->uid < UINT32_MAX;
+		else if (str_eqz(name, "--gid"))
+			fits = ret->gid_set = str_to_u64(value, &ret->gid) && ret->gid < UINT32_MAX;
+		else if (str_eqz(name, "--import"))
+			ret->import = value;
+		else
+			return err_set(err, 0, "unknown argument %s", argv[i]);
+		if (!value.p || !fits)
+			return err_set(err, 0, "%s needs a %s", argv[i], fits ? "value" : "number");
+		i++;
+	}
+	if (!ret->zygote)
+		return err_set(err, 0, "this program is started by wick-node: --zygote is missing");
+	if (ret->uid_set != ret->gid_set)
+		return err_set(err, 0, "--uid and --gid go together");
+	return 0;
+}
+
+static int begin(int argc, char **argv, const struct zygote_runtime *rt, void *arg, struct err *err)
+{
+	struct arguments args;
+	int type = 0;
+	socklen_t n = sizeof(type);
+
+	if (parse_arguments(argc, argv, &args, err) < 0)
+		return -1;
+	if (getsockopt(ZYGOTE_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)
+		return err_set(err, 0, "fd %d is not a packet socket: this program is started by wick-node",
+			       ZYGOTE_CONTROL_FD);
+	fcntl(ZYGOTE_CONTROL_FD, F_SETFD, FD_CLOEXEC);
+	if (args.uid_set && box_drop_to((uid_t)args.uid, (gid_t)args.gid, err) < 0)
+		return -1;
+	if (rights_prepare(err) < 0)
+		return -1;
+	return rt->load ? rt->load(arg, args.import, err) : 0;
+}
+
+int zygote_main(int argc, char **argv, const struct zygote_runtime *rt, void *arg)
+{
+	struct zygote loaded = {.rt = rt, .arg = arg, .control = ZYGOTE_CONTROL_FD, .signals = -1};
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct zygote_packet p = {.type = ZYGOTE_LOADED};
+
+	if (begin(argc, argv, rt, arg, &err) < 0) {
+		fprintf(stderr, "%s: %s\n", rt->program, err.msg);
+		return 2;
+	}
+	if (rt->loaded)
+		p.text = str_from(rt->loaded(arg));
+	send_packet(&loaded, &p, NULL, 0);
+	return zygote_serve(ZYGOTE_CONTROL_FD, false, rt, arg) < 0 ? 1 : 0;
+}
