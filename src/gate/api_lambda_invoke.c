@@ -138,7 +138,8 @@ static enum step_result run_now(struct req *r, bool tail, struct str client_cont
 {
 	struct str trace;
 
-	if (!next_trace(r, &trace) || !invocation_prepare(r, lambda_target(r)->name, buf_str(&r->body)))
+	if (!next_trace(r, &trace) ||
+	    !invocation_prepare(r, lambda_target(r)->name, lambda_target(r)->qualifier, buf_str(&r->body)))
 		return STEP_MORE;
 	r->inv->want_log_tail = tail;
 	r->inv->trace = trace;

@@ -12,14 +12,15 @@
 
 #include <stdio.h>
 
-bool invocation_prepare(struct req *r, struct str function, struct str event)
+bool invocation_prepare(struct req *r, struct str function, struct str qualifier, struct str event)
 {
-	struct fn *fn = fn_find(r->g, function, STR_NULL);
+	struct fn *fn = fn_find(r->g, function, qualifier);
 	struct invocation *inv;
 
 	if (!fn) {
-		req_failf(r, FAIL_NOT_FOUND, "Function not found: arn:aws:lambda:%s:%s:function:%.*s",
-			  r->g->conf.s.region, r->g->conf.s.account, STR_ARG(function));
+		req_failf(r, FAIL_NOT_FOUND, "Function not found: arn:aws:lambda:%s:%s:function:%.*s%s%.*s",
+			  r->g->conf.s.region, r->g->conf.s.account, STR_ARG(function), qualifier.n ? ":" : "",
+			  STR_ARG(qualifier));
 		return false;
 	}
 	inv = xnew(struct invocation);

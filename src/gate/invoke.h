@@ -8,6 +8,7 @@
 #include "model/usage.h"
 
 struct fn;
+struct stream;
 struct worker;
 
 enum invocation_state { INVOCATION_NEW, INVOCATION_QUEUED, INVOCATION_PLACED, INVOCATION_RUNNING, INVOCATION_OVER };
@@ -17,13 +18,15 @@ struct invocation {
 	struct fn *fn;
 	enum invocation_state state;
 	struct list_link on_queue;
-	struct worker *worker; /* PLACED, RUNNING */
-	struct str event;      /* JSON; lives in the request */
+	struct list_link on_worker; /* in worker->runs */
+	struct worker *worker;      /* PLACED, RUNNING */
+	struct str event;           /* JSON; lives in the request */
 	struct str trace, client_context;
 	bool want_log_tail; /* LogType=Tail: the last 4 KiB */
 	bool cold;          /* its worker was started for it */
 	struct buf log_tail;
-	unsigned tries;                                            /* workers that died without reading it */
+	struct stream *stream; /* its answer is taken as it comes (stream.h); NULL: whole */
+	unsigned tries;        /* workers that died without reading it */
 	uint64_t queued_us, placed_us, run_began_us, run_ended_us; /* monotonic */
 
 	/* Outcome */
@@ -34,10 +37,11 @@ struct invocation {
 };
 
 DEFINE_LIST(invocation_list, struct invocation, on_queue)
+DEFINE_LIST(run_list, struct invocation, on_worker)
 
-/* Prepares r->inv for a function (run() of Invoke, or jobs.c): event is borrowed, and must live as long as r. False
- * after req_fail: no such function, or it is not active. */
-bool invocation_prepare(struct req *r, struct str function, struct str event);
+/* Prepares r->inv for a function (run() of an api, or jobs.c): event is borrowed, and must live as long as r.
+ * qualifier: a version or an alias; n == 0: $LATEST. False after req_fail: no such function, version or alias. */
+bool invocation_prepare(struct req *r, struct str function, struct str qualifier, struct str event);
 /* Takes it from its queue or worker, without an outcome: the gate closes. */
 void invocation_abandon(struct invocation *inv);
 struct invocation *invocation_free(struct invocation *inv);

@@ -127,6 +127,7 @@ static void run(struct jobs *j, struct job *job)
 {
 	struct event *e = job->e;
 	struct req *r = req_new(j->g, NULL);
+	struct str name, qualifier;
 
 	map_put(&j->in_hand, e->id, job);
 	uuid_parse(e->id, r->id);
@@ -134,7 +135,8 @@ static void run(struct jobs *j, struct job *job)
 	r->body_ended = true;
 	r->on_done = job_over;
 	r->on_done_arg = job;
-	if (invocation_prepare(r, e->function, e->payload))
+	str_cut(e->function, ':', &name, &qualifier);
+	if (invocation_prepare(r, name, qualifier, e->payload))
 		r->inv->trace = e->trace;
 	req_start_at(r, r->inv ? REQ_QUEUE : REQ_METER);
 }
