@@ -19,7 +19,8 @@
 	X(STOP, 34, TO_NODE, "end a worker: {reason: idle|timeout|drain|oom, grace_ms}")                               \
 	X(STARTED, 35, TO_GATE, "the process runs: {pid, prepare_us}. fd 0: lane, fd 1: log pipe (stdout and stderr)") \
 	X(FAILED, 36, TO_GATE, "no process could be started: {error, type}")                                           \
-	X(EXITED, 37, TO_GATE, "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib")   \
+	X(EXITED, 37, TO_GATE,                                                                                         \
+	  "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib, peak_kib")              \
 	X(STATUS, 38, TO_GATE,                                                                                         \
 	  "every 10 s and on change: {memory_free_mb, workers, zygotes: [{runtime, imports, pid, memory_kib, "         \
 	  "idle_ms, "                                                                                                  \

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "link/peer.h"
 #include "node/pool.h"
+#include "node/usage.h"
 #include "sys/fdpass.h"
 #include "sys/file.h"
 
@@ -21,8 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STATUS_MS 10000
-#define LEAVE_MS  5000 /* killed workers that the kernel does not let go are not waited for longer */
+#define STATUS_MS      10000
+#define STATUS_SOON_MS 200
+#define LEAVE_MS       5000 /* killed workers that the kernel does not let go are not waited for longer */
 
 struct agent {
 	struct loop *loop;
@@ -34,7 +36,8 @@ struct agent {
 	struct pool *pool;
 	struct timer *status, *leave;
 	struct signal_watch *term, *intr;
-	bool leaving;
+	uint64_t available_mb; /* of the machine, before there were workers */
+	bool leaving, status_due;
 };
 
 static const uint8_t no_id[16];
@@ -50,16 +53,34 @@ static void say(struct peer *p, enum link_message type, const uint8_t *id, json_
 		log_warn("message %s to the gate could not be sent", link_message_name(type));
 }
 
+/* What workers could still use: the node's share, less what they use now, and never more than the machine has. */
+static uint64_t memory_free_mb(const struct agent *a)
+{
+	uint64_t now = usage_available_mb(), used = a->available_mb > now ? a->available_mb - now : 0;
+	uint64_t share = a->conf->memory_mb > used ? a->conf->memory_mb - used : 0;
+
+	return now ? MIN(share, now) : a->conf->memory_mb;
+}
+
 static void agent_status(void *arg)
 {
 	struct agent *a = arg;
-	uint64_t used = pool_memory_mb(a->pool), all = a->conf->memory_mb;
 
+	a->status_due = false;
 	say(a->peer, LINK_STATUS, no_id,
-	    json_pack("{s:I, s:I}", "memory_free_mb", (json_int_t)(all > used ? all - used : 0), "workers",
-		      (json_int_t)pool_count(a->pool)),
+	    json_pack("{s:I, s:I, s:o}", "memory_free_mb", (json_int_t)memory_free_mb(a), "workers",
+		      (json_int_t)pool_count(a->pool), "zygotes", pool_zygotes(a->pool)),
 	    NULL, 0);
 	timer_set(a->status, STATUS_MS);
+}
+
+/* Not once for each of a thousand workers. */
+static void status_soon(struct agent *a)
+{
+	if (a->status_due || a->leaving)
+		return;
+	a->status_due = true;
+	timer_set(a->status, STATUS_SOON_MS);
 }
 
 /* --- From the pool ------------------------------------------------------------------------------------------- */
@@ -71,7 +92,7 @@ static void on_started(void *arg, const uint8_t id[static 16], int pid, uint64_t
 
 	say(a->peer, LINK_STARTED, id, json_pack("{s:i, s:I}", "pid", pid, "prepare_us", (json_int_t)prepare_us), fds,
 	    ARRAY_SIZE(fds));
-	agent_status(a);
+	status_soon(a);
 }
 
 static void on_failed(void *arg, const uint8_t id[static 16], const char *type, const char *error)
@@ -82,23 +103,29 @@ static void on_failed(void *arg, const uint8_t id[static 16], const char *type, 
 	json_set_str(body, "error", str_from(error));
 	log_warn("a worker could not be started: %s: %s", type, error);
 	say(a->peer, LINK_FAILED, id, body, NULL, 0);
-	agent_status(a);
+	status_soon(a);
 }
 
-static void on_exited(void *arg, const uint8_t id[static 16], const struct child_exit *ex, bool oom)
+static void on_exited(void *arg, const uint8_t id[static 16], const struct worker_end *end)
 {
 	struct agent *a = arg;
-	json_t *body =
-		json_pack("{s:I, s:I}", "cpu_us", (json_int_t)ex->cpu_us, "max_rss_kib", (json_int_t)ex->max_rss_kib);
+	const struct child_exit *ex = &end->exit;
+	json_t *body = json_pack("{s:I, s:I, s:I}", "cpu_us", (json_int_t)ex->cpu_us, "max_rss_kib",
+				 (json_int_t)ex->max_rss_kib, "peak_kib", (json_int_t)end->peak_kib);
 
 	if (WIFSIGNALED(ex->status))
 		json_object_set_new(body, "signal", json_integer(WTERMSIG(ex->status)));
 	else
 		json_object_set_new(body, "exit", json_integer(WEXITSTATUS(ex->status)));
-	if (oom)
+	if (end->oom)
 		json_object_set_new(body, "oom", json_true());
 	say(a->peer, LINK_EXITED, id, body, NULL, 0);
-	agent_status(a);
+	status_soon(a);
+}
+
+static void on_changed(void *arg)
+{
+	status_soon(arg);
 }
 
 static void on_empty(void *arg)
@@ -113,6 +140,7 @@ static const struct pool_handler pool_handler = {
 	.started = on_started,
 	.failed = on_failed,
 	.exited = on_exited,
+	.changed = on_changed,
 	.empty = on_empty,
 };
 
@@ -168,13 +196,18 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 		on_hello(a, p, body);
 		break;
 	case LINK_START:
-		pool_start(a->pool, id, body, n_fds ? fds[used++] : -1);
+		used = MIN(n_fds, (size_t)WORKER_ZIPS_MAX);
+		pool_start(a->pool, id, body, fds, used);
 		break;
 	case LINK_STOP:
 		pool_stop(a->pool, id, (uint64_t)MAX(json_get_int(body, "grace_ms", 0), (int64_t)0));
 		break;
 	case LINK_FREEZE:
+		pool_freeze(a->pool, id, json_get_bool(body, "on", false));
+		break;
 	case LINK_LEARNT:
+		pool_learn(a->pool, json_get_str(body, "code_sha256", STR_NULL),
+			   json_get_str(body, "imports", STR_NULL));
 		break;
 	case LINK_STARTED:
 	case LINK_FAILED:
@@ -264,7 +297,7 @@ struct agent *agent_new(struct loop *l, const struct node_conf *conf, struct err
 {
 	struct agent *a = xnew(struct agent);
 
-	*a = (struct agent){.loop = l, .conf = conf, .sock = -1};
+	*a = (struct agent){.loop = l, .conf = conf, .sock = -1, .available_mb = usage_available_mb()};
 	a->status = timer_new(l, agent_status, a);
 	a->leave = timer_new(l, on_leave_timeout, a);
 	a->term = signal_watch_new(l, SIGTERM, on_signal, a);

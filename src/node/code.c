@@ -66,9 +66,15 @@ struct code {
 	struct package_list unused;
 };
 
+struct source {
+	int zip; /* -1: none came */
+	char hex[HEX_SIZE];
+};
+
 struct unpack_job {
 	struct code_package *package;
-	int zip;
+	struct source sources[CODE_MERGE_MAX];
+	size_t n_sources;
 	char *tmp;
 	uint64_t bytes;
 	int result;
@@ -175,6 +181,38 @@ static int check_sha256(int fd, const char *want, struct err *err)
 	return 0;
 }
 
+static int move_entry(const char *from, const char *to, const char *name);
+
+/* Every entry of a folder into another, in place of what has its name there; folders are joined. -errno. */
+static int move_over(const char *from, const char *to)
+{
+	DIR *d = opendir(from);
+	struct dirent *e;
+	int r = d ? 0 : -errno;
+
+	while (r == 0 && d && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			r = move_entry(from, to, e->d_name);
+	if (d)
+		closedir(d);
+	return r;
+}
+
+static int move_entry(const char *from, const char *to, const char *name)
+{
+	_cleanup_(freep) char *source = xasprintf("%s/%s", from, name), *target = xasprintf("%s/%s", to, name);
+	struct stat a, b;
+
+	if (lstat(source, &a) < 0)
+		return -errno;
+	if (lstat(target, &b) == 0) {
+		if (S_ISDIR(a.st_mode) && S_ISDIR(b.st_mode))
+			return move_over(source, target);
+		rm_rf(target);
+	}
+	return rename(source, target) < 0 ? -errno : 0;
+}
+
 /* nftw has no argument for its caller; one walk at a time on a thread. */
 static _Thread_local uint64_t walked_bytes;
 
@@ -198,24 +236,55 @@ static int walk(const char *dir, uint64_t *bytes, struct err *err)
 	return 0;
 }
 
-static int unpack(struct unpack_job *j)
+static int unpack_zip(const struct source *s, const char *dir, struct err *err)
 {
 	const struct archive_limits limits = {.max_bytes = UNPACKED_MAX, .max_files = FILES_MAX};
+
+	if (s->zip < 0)
+		return err_set(err, 0, "the code package did not come with the order to start");
+	if (check_sha256(s->zip, s->hex, err) < 0)
+		return -1;
+	if (mkdir(dir, 0755) < 0)
+		return err_set(err, errno, "make folder %s", dir);
+	if (lseek(s->zip, 0, SEEK_SET) < 0)
+		return err_set(err, errno, "read the code package");
+	if (archive_unpack_fd(s->zip, dir, &limits, err) < 0)
+		return err_wrap(err, "unpack the code package");
+	return 0;
+}
+
+/* Later packages go over earlier ones, in a folder beside that of the first. */
+static int unpack_over(const struct unpack_job *j, size_t i, struct err *err)
+{
+	_cleanup_(freep) char *dir = xasprintf("%s.%zu", j->tmp, i);
+	int r;
+
+	rm_rf(dir);
+	r = unpack_zip(&j->sources[i], dir, err);
+	if (r == 0) {
+		int e = move_over(dir, j->tmp);
+
+		if (e < 0)
+			r = err_set(err, -e, "put a layer over the one before");
+	}
+	rm_rf(dir);
+	return r;
+}
+
+static int unpack(struct unpack_job *j)
+{
 	const char *dir = j->package->dir;
 
 	if (access(dir, F_OK) == 0)
 		return walk(dir, &j->bytes, &j->err);
-	if (j->zip < 0)
-		return err_set(&j->err, 0, "the code package did not come with the order to start");
-	if (check_sha256(j->zip, j->package->hex, &j->err) < 0)
-		return -1;
+	if (!j->n_sources)
+		return err_set(&j->err, 0, "%s is gone", dir);
 	rm_rf(j->tmp);
-	if (mkdir(j->tmp, 0755) < 0)
-		return err_set(&j->err, errno, "make folder %s", j->tmp);
-	if (lseek(j->zip, 0, SEEK_SET) < 0)
-		return err_set(&j->err, errno, "read the code package");
-	if (archive_unpack_fd(j->zip, j->tmp, &limits, &j->err) < 0)
-		return err_wrap(&j->err, "unpack the code package");
+	if (unpack_zip(&j->sources[0], j->tmp, &j->err) < 0)
+		return -1;
+	for (size_t i = 1; i < j->n_sources; i++)
+		if (unpack_over(j, i, &j->err) < 0)
+			return -1;
 	if (walk(j->tmp, &j->bytes, &j->err) < 0)
 		return -1;
 	if (rename(j->tmp, dir) < 0)
@@ -280,22 +349,27 @@ static void unpack_done(void *arg)
 		package_settle(p);
 		code_shrink(c);
 	}
-	if (j->zip >= 0)
-		close(j->zip);
+	for (size_t i = 0; i < j->n_sources; i++)
+		if (j->sources[i].zip >= 0)
+			close(j->sources[i].zip);
 	err_done(&j->err);
 	free(j->tmp);
 	free(j);
 }
 
-static void start_unpacking(struct code_package *p, int zip)
+static struct unpack_job *job_new(struct code_package *p)
 {
 	struct unpack_job *j = xnew(struct unpack_job);
 
-	*j = (struct unpack_job){
-		.package = p, .zip = zip, .tmp = xasprintf("%s/" NEW_PREFIX "%s", p->code->dir, p->hex)};
-	p->unpacking = true;
-	p->code->jobs++;
-	loop_work(p->code->loop, unpack_work, unpack_done, j);
+	*j = (struct unpack_job){.package = p, .tmp = xasprintf("%s/" NEW_PREFIX "%s", p->code->dir, p->hex)};
+	return j;
+}
+
+static void start_unpacking(struct unpack_job *j)
+{
+	j->package->unpacking = true;
+	j->package->code->jobs++;
+	loop_work(j->package->code->loop, unpack_work, unpack_done, j);
 }
 
 static bool hex_of(struct str sha256, char hex[static HEX_SIZE])
@@ -308,22 +382,51 @@ static bool hex_of(struct str sha256, char hex[static HEX_SIZE])
 	return true;
 }
 
-void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void *arg)
+static void close_all(const int *fds, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+/* The name of the folder, and what goes into it. */
+static bool read_sources(const struct str *sha256, const int *zips, size_t n, struct source *sources,
+			 char hex[static HEX_SIZE])
+{
+	uint8_t sum[DIGEST_MAX_SIZE];
+	struct digest d;
+
+	digest_init(&d, DIGEST_SHA256);
+	for (size_t i = 0; i < n; i++) {
+		if (!hex_of(sha256[i], sources[i].hex))
+			return false;
+		sources[i].zip = zips[i];
+		digest_update(&d, sources[i].hex, HEX_SIZE - 1);
+	}
+	digest_final(&d, sum);
+	if (n == 1)
+		memcpy(hex, sources[0].hex, HEX_SIZE);
+	else
+		hex_encode(sum, SHA256_SIZE, hex);
+	return true;
+}
+
+void code_get_merged(struct code *c, const struct str *sha256, const int *zips, size_t n, code_ready ready, void *arg)
+{
+	struct source sources[CODE_MERGE_MAX];
 	struct code_package *p;
 	struct waiter *w;
 	char hex[HEX_SIZE];
 
-	if (!hex_of(sha256, hex)) {
-		if (zip >= 0)
-			close(zip);
-		ready(arg, NULL, "the function's code_sha256 is no SHA-256 in base64");
+	if (n > CODE_MERGE_MAX || !read_sources(sha256, zips, n, sources, hex)) {
+		close_all(zips, n);
+		ready(arg, NULL, "the SHA-256 of a code package is none in base64");
 		return;
 	}
 	p = map_get(&c->packages, str_from(hex));
+	if (p)
+		close_all(zips, n);
 	if (p && !p->unpacking) {
-		if (zip >= 0)
-			close(zip);
 		if (package_list_linked(p))
 			package_list_remove(&c->unused, p);
 		p->refs++;
@@ -332,14 +435,21 @@ void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void
 	}
 	w = xnew(struct waiter);
 	*w = (struct waiter){.ready = ready, .arg = arg};
-	if (p) {
-		if (zip >= 0)
-			close(zip);
-	} else {
+	if (!p) {
+		struct unpack_job *j;
+
 		p = package_new(c, hex);
-		start_unpacking(p, zip);
+		j = job_new(p);
+		memcpy(j->sources, sources, n * sizeof(sources[0]));
+		j->n_sources = n;
+		start_unpacking(j);
 	}
 	waiter_list_push(&p->waiters, w);
+}
+
+void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void *arg)
+{
+	code_get_merged(c, &sha256, &zip, 1, ready, arg);
 }
 
 void code_unref(struct code_package *p)
@@ -385,9 +495,7 @@ static int code_scan(struct code *c, struct err *err)
 		_cleanup_(freep) char *path = xasprintf("%s/%s", c->dir, e->d_name);
 
 		if (keep && is_hex_name(e->d_name)) {
-			struct code_package *p = package_new(c, e->d_name);
-
-			start_unpacking(p, -1);
+			start_unpacking(job_new(package_new(c, e->d_name)));
 		} else if (is_hex_name(e->d_name) || !strncmp(e->d_name, NEW_PREFIX, strlen(NEW_PREFIX)) ||
 			   !strncmp(e->d_name, OLD_PREFIX, strlen(OLD_PREFIX))) {
 			rm_rf(path);

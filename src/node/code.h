@@ -7,6 +7,8 @@
 #include "sys/loop.h"
 
 struct code;
+#define CODE_MERGE_MAX 5 /* layers of a function, as on AWS Lambda */
+
 struct code_package; /* one that somebody uses; code_unref when not any more */
 
 /* Called once, maybe before code_get returns. package NULL: error says why. */
@@ -18,5 +20,8 @@ struct code *code_free(struct code *c); /* no package in use, nothing under way 
 bool code_is_busy(const struct code *c);
 /* sha256: base64, as CodeSha256. zip: the package (taken over), or -1 when only the cache may help. */
 void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void *arg);
+/* Several packages in one folder, the files of later ones in place of those of earlier ones (layers). zips are taken
+ * over. */
+void code_get_merged(struct code *c, const struct str *sha256, const int *zips, size_t n, code_ready ready, void *arg);
 void code_unref(struct code_package *p);
 const char *code_dir(const struct code_package *p);

@@ -35,7 +35,16 @@ static const struct setting table[] = {
 	       "Memory for all workers together. 0: three quarters of the machine's."),
 	OPTION("code-cache", "WICK_CODE_CACHE", code_cache_max, SETTING_BYTES, "SIZE",
 	       "Unpacked packages that are kept. 0: 10g."),
+	OPTION("zygote-idle", "WICK_ZYGOTE_IDLE", zygote_idle_ms, SETTING_DURATION, "TIME",
+	       "A zygote that nobody needed for this long ends."),
+	OPTION("prestart", "WICK_PRESTART", prestart, SETTING_U32, "N", "Node.js processes that wait for code."),
+	OPTION("box-uid", "WICK_BOX_UID", box_uid, SETTING_U32, "UID",
+	       "Started as root: the user and group number of boxes. 0: 64646."),
+	OPTION("internet-allow", "WICK_INTERNET_ALLOW", internet_allow, SETTING_STRING, "CIDRS",
+	       "Private networks that functions with wick:network=internet may reach."),
 };
+
+#define BOX_UID_DEFAULT 64646
 
 #define CODE_CACHE_DEFAULT (10ull << 30)
 
@@ -86,6 +95,10 @@ static void conf_machine(struct node_conf *c)
 	if (!c->memory)
 		c->memory = pages / 4 * 3 * page;
 	c->memory_mb = c->memory >> 20;
+	if (getuid() != 0)
+		c->box_uid = 0;
+	else if (!c->box_uid)
+		c->box_uid = BOX_UID_DEFAULT;
 	if (!c->code_cache_max)
 		c->code_cache_max = CODE_CACHE_DEFAULT;
 	gethostname(name, sizeof(name) - 1);
@@ -122,4 +135,5 @@ int conf_read(struct node_conf *ret, int argc, char **argv, bool *help, struct e
 void conf_done(struct node_conf *c)
 {
 	settings_done(table, ARRAY_SIZE(table), c);
+	free(c->code_folder);
 }

@@ -9,11 +9,16 @@ struct node_conf {
 	char *socket;            /* where the gate finds the node */
 	char *libexec;           /* folders with the runtimes' programs, ':' between them; the first that has one */
 	char *name;              /* of this machine */
+	char *code_folder;       /* unpacked packages, by a path that boxes can walk; main.c */
 	char *level;             /* text of log_level */
 	uint64_t memory;         /* bytes for all workers together */
 	uint64_t code_cache_max; /* bytes of unpacked packages */
 	uint64_t memory_mb;      /* memory, in MiB */
+	uint64_t zygote_idle_ms; /* a zygote nobody needs ends after this */
 	uint32_t cpus;
+	uint32_t prestart; /* Node.js processes that wait for code */
+	uint32_t box_uid;  /* 0: boxes run as who the node runs as */
+	char *internet_allow;
 	enum log_level log_level;
 };
 

@@ -1,12 +1,48 @@
-/* wick-node: runs functions on this machine for the gate. Started by `wick serve`, or by hand for a look. It needs no
- * rights beyond writing its folder. Whatever it owns ends with it: its workers die with their parent. */
+/* wick-node: runs functions on this machine for the gate. Started by `wick serve`, or by hand for a look. As an
+ * ordinary user it needs no rights beyond writing its folder and making user namespaces; as root its zygotes run as a
+ * user of their own. Whatever it owns ends with it: its zygotes and workers die with their parent. */
 #include "base/map.h"
+#include "base/mem.h"
 #include "node/agent.h"
 #include "sys/clock.h"
+#include "sys/file.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define CODE_FOR_BOXES "/run/wick/code"
+
+/* The user of the boxes may not walk through the data folder, which is closed to all but the owner. In a mount
+ * namespace of this process the packages, and nothing else of that folder, are seen at a path that is open. */
+static int open_code_folder(struct node_conf *c, struct err *err)
+{
+	_cleanup_(freep) char *folder = xasprintf("%s/node/code", c->data);
+	int r = mkdir_p(folder, 0755);
+
+	if (r < 0)
+		return err_set(err, -r, "make folder %s", folder);
+	if (!c->box_uid) {
+		c->code_folder = steal(&folder);
+		return 0;
+	}
+	r = mkdir_p(CODE_FOR_BOXES, 0755);
+	if (r < 0)
+		return err_set(err, -r, "make folder " CODE_FOR_BOXES);
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_set(err, errno,
+			       "make a mount namespace (as root this needs CAP_SYS_ADMIN; start Wick as an "
+			       "ordinary user where that cannot be had)");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+	    mount(folder, CODE_FOR_BOXES, NULL, MS_BIND, NULL) < 0)
+		return err_set(err, errno, "show the code packages to boxes");
+	c->code_folder = xstrdup(CODE_FOR_BOXES);
+	return 0;
+}
 
 static int run(const struct node_conf *conf, struct err *err)
 {
@@ -36,9 +72,9 @@ int main(int argc, char **argv)
 		random_bytes(seed, sizeof(seed));
 		map_seed(seed);
 		signal(SIGPIPE, SIG_IGN);
-		/* Processes that workers leave behind come here to be ended: see node/pool.c. */
-		prctl(PR_SET_CHILD_SUBREAPER, 1);
-		r = run(&conf, &err);
+		r = open_code_folder(&conf, &err);
+		if (r == 0)
+			r = run(&conf, &err);
 	}
 	if (r < 0)
 		fprintf(stderr, "wick-node: %s\n", err.msg);

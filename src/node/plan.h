@@ -1,29 +1,53 @@
-/* What it takes to start one worker, as plain data made by pure rules: which program, its arguments, its whole
- * environment and its folder. worker.c carries it out; the box plan will be built here. */
+/* What it takes to start one worker, as a box plan made by pure rules: which runtime, what its box holds, its whole
+ * environment. worker.c carries it out. */
 #pragma once
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "model/function.h"
+#include "model/options.h"
+#include "wire/boxplan.h"
 
-/* What worker.c prepares before the plan is made. */
-struct plan_place {
-	const char *task_root;   /* the unpacked package */
-	const char *runtime_dir; /* where the runtime's program lies */
-	const char *tmp;         /* the worker's own folder for temporary files */
+#define PLAN_TASK_ROOT   "/var/task"
+#define PLAN_LAYERS      "/opt"
+#define PLAN_POOL_CODE   "/run/wick/code" /* where a pooled box sees the node's packages until it is given one */
+#define PLAN_API_PORT    9000             /* Wick's API in the box */
+#define PLAN_RUNTIME_API "127.0.0.1:9001"
+
+/* Top-level folders of this machine that are links on some systems and folders on others. */
+struct plan_link {
+	const char *path;
+	char *target; /* NULL: a folder of its own, which is bound */
+};
+struct plan_host {
+	struct plan_link links[6];
+	size_t n_links;
+};
+void plan_host_look(struct plan_host *ret); /* the only function here that looks at the system */
+void plan_host_done(struct plan_host *h);
+
+enum plan_kind {
+	PLAN_WORKER,
+	PLAN_SNAPSHOT, /* a worker that forks workers after its initialisation */
+	PLAN_RESTORE,  /* forked from that one, in its root */
+	PLAN_POOL,     /* a box without a function */
+	PLAN_SPECIAL   /* what makes such a box a function's */
 };
 
-struct start_plan {
-	const char *program; /* full path */
-	char **argv;
-	char **envp;
-	const char *cwd;
+struct plan_order {
+	enum plan_kind kind;
+	const struct plan_host *host;
+	const struct function *f; /* not for POOL */
+	const struct function_options *opt;
+	const json_t *env;       /* {NAME: value, ...}, complete as the gate made it */
+	const char *task_root;   /* host folder of the unpacked package */
+	const char *layers;      /* host folder of the layers, or NULL */
+	const char *code_folder; /* POOL and SPECIAL: where all packages lie */
+	unsigned joins;          /* fds that CGROUP writes to: 2, 3, ... */
+	unsigned extra_fds;      /* after those, for the runtime: the control socket of a snapshot */
+	bool wait;               /* the last fd: a pipe that is waited for */
 };
 
-#define PLAN_LANE_FD 3
-
-/* The program that runs such functions ("wick-python"), or NULL and err says what there is and what will come. */
-const char *plan_runtime(const struct function *f, struct err *err);
-/* env: {NAME: value, ...}, complete as the gate made it. The plan lives in a. -1: err names what is wrong with it. */
-int plan_make(struct start_plan *ret, const struct function *f, const json_t *env, const struct plan_place *where,
-	      struct arena *a, struct err *err);
+/* The program that makes zygotes for such functions: "wick-python". */
+const char *plan_program(enum runtime_kind k);
+/* Everything lives in a, or in what o points to. -1: err names what is wrong with the environment. */
+int plan_make(struct boxplan *ret, const struct plan_order *o, struct arena *a, struct err *err);

@@ -1,122 +1,211 @@
-/* Start plans by table: what is kept, what is ours, what is refused. */
+/* Every kind of plan keeps the rules of box plans, survives its encoding, and holds what it should. */
 #include "node/plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-static const struct plan_place place = {
-	.task_root = "/data/node/code/abc", .runtime_dir = "/usr/libexec/wick", .tmp = "/data/node/tmp/1"};
+static struct plan_host host;
 
-static const char *env_of(const struct start_plan *p, const char *name)
+struct made {
+	struct arena a;
+	struct function f;
+	struct function_options opt;
+	struct boxplan plan;
+	struct buf text;
+	json_t *env;
+};
+
+static struct plan_order order_of(struct made *m, enum plan_kind kind, enum runtime_kind runtime)
 {
-	const char *found = NULL;
-	size_t n = strlen(name);
-
-	for (char **e = p->envp; *e; e++) {
-		if (strncmp(*e, name, n) == 0 && (*e)[n] == '=') {
-			assert_null(found); /* once */
-			found = *e + n + 1;
-		}
-	}
-	return found;
-}
-
-static void python(void **state)
-{
-	const struct function f = {.runtime = STR("python3.12"), .handler = STR("a.b")};
-	_cleanup_json_ json_t *env = json_pack("{s:s, s:s, s:s, s:s, s:s}", "A", "1", "EMPTY", "", "HOME", "/elsewhere",
-					       "LAMBDA_TASK_ROOT", "/etc", "_HANDLER", "x.y");
-	struct arena a = ARENA_NULL;
-	struct start_plan p;
-
-	assert_int_equal(plan_make(&p, &f, env, &place, &a, NULL), 0);
-	assert_string_equal(p.program, "/usr/libexec/wick/wick-python");
-	assert_string_equal(p.argv[0], "wick-python");
-	assert_null(p.argv[1]);
-	assert_string_equal(p.cwd, place.task_root);
-	assert_string_equal(env_of(&p, "A"), "1");
-	assert_string_equal(env_of(&p, "EMPTY"), "");
-	assert_string_equal(env_of(&p, "HOME"), "/elsewhere");
-	assert_string_equal(env_of(&p, "TMPDIR"), place.tmp);
-	assert_string_equal(env_of(&p, "LAMBDA_TASK_ROOT"), place.task_root);
-	assert_string_equal(env_of(&p, "LAMBDA_RUNTIME_DIR"), place.runtime_dir);
-	assert_string_equal(env_of(&p, "_HANDLER"), "a.b");
-	assert_string_equal(env_of(&p, "TZ"), ":UTC");
-	assert_string_equal(env_of(&p, "LANG"), "C.UTF-8");
-	assert_non_null(env_of(&p, "PATH"));
-	arena_done(&a);
-}
-
-static void no_environment(void **state)
-{
-	const struct function f = {.runtime = STR("python3.11"), .handler = STR("a.b")};
-	struct arena a = ARENA_NULL;
-	struct start_plan p;
-
-	assert_int_equal(plan_make(&p, &f, NULL, &place, &a, NULL), 0);
-	assert_string_equal(env_of(&p, "HOME"), place.tmp);
-	arena_done(&a);
-}
-
-static void refused_runtimes(void **state)
-{
-	static const struct {
-		const char *runtime, *says;
-	} cases[] = {
-		{"nodejs20.x", "Node.js will come"},
-		{"provided.al2023", "custom runtimes"},
-		{"java21", "Java will come"},
-		{"python2.7", "not known"},
-		{"", "not known"},
-		{"cobol", "python3.x"},
+	m->f = (struct function){.name = STR("f"), .handler = STR("app.handler --x"), .ephemeral_mb = 512};
+	m->opt = (struct function_options){
+		.kind = runtime, .network = NETWORK_GATEWAY, .concurrency = 3, .port = 8080, .ready = STR("/up")};
+	m->env = json_pack("{s:s, s:s, s:s}", "AWS_REGION", "x", "HOME", "/elsewhere", "PATH", "/mine");
+	return (struct plan_order){
+		.kind = kind,
+		.host = &host,
+		.f = &m->f,
+		.opt = &m->opt,
+		.env = m->env,
+		.task_root = "/data/code/abc",
+		.code_folder = "/data/code",
+		.joins = 2,
 	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const struct function f = {.runtime = str_from(cases[i].runtime)};
-		struct err err = ERR_NULL;
-
-		assert_null(plan_runtime(&f, &err));
-		assert_non_null(strstr(err.msg, cases[i].says));
-		err_done(&err);
-	}
 }
 
-static void refused_environments(void **state)
+static void make(struct made *m, const struct plan_order *o)
 {
-	const struct function f = {.runtime = STR("python3.11"), .handler = STR("a.b")};
-	json_t *cases[] = {
-		json_pack("[]"),
-		json_pack("{s:i}", "A", 1),
-		json_pack("{s:s}", "A=B", "1"),
-		json_pack("{s:s}", "", "1"),
-		json_pack("{s:s%}", "A", "x\0y", (size_t)3),
-	};
+	struct err err = ERR_NULL;
+	struct buf bytes = BUF_NULL;
+	struct boxplan again;
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct arena a = ARENA_NULL;
-		struct err err = ERR_NULL;
-		struct start_plan p;
+	if (plan_make(&m->plan, o, &m->a, &err) < 0 || boxplan_check(&m->plan, &err) < 0)
+		fail_msg("%s", err.msg);
+	boxplan_encode(&bytes, &m->plan);
+	if (boxplan_decode(&again, buf_str(&bytes), &m->a, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(again.n_ops, m->plan.n_ops);
+	boxplan_print(&m->text, &m->plan);
+	buf_done(&bytes);
+}
 
-		assert_non_null(cases[i]);
-		assert_int_equal(plan_make(&p, &f, cases[i], &place, &a, &err), -1);
-		assert_non_null(err.msg);
-		err_done(&err);
-		arena_done(&a);
-		json_decref(cases[i]);
+static void made_done(struct made *m)
+{
+	arena_done(&m->a);
+	buf_done(&m->text);
+	json_decref(m->env);
+}
+
+static bool has_env(const struct made *m, const char *line)
+{
+	for (size_t i = 0; i < m->plan.n_env; i++)
+		if (str_eqz(m->plan.env[i], line))
+			return true;
+	return false;
+}
+
+static unsigned count(const struct made *m, enum box_op_kind k)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < m->plan.n_ops; i++)
+		n += m->plan.ops[i].kind == k;
+	return n;
+}
+
+static bool binds(const struct made *m, const char *from, const char *to)
+{
+	for (size_t i = 0; i < m->plan.n_ops; i++) {
+		const struct box_op *op = &m->plan.ops[i];
+
+		if (op->kind == BOX_BIND && str_eqz(op->from, from) && str_eqz(op->to, to))
+			return !(op->flags & BOX_WRITABLE);
 	}
+	return false;
+}
+
+static void test_worker(void **state)
+{
+	struct made m = {0};
+	struct plan_order o = order_of(&m, PLAN_WORKER, RUNTIME_PYTHON);
+
+	make(&m, &o);
+	assert_int_equal(m.plan.namespaces, BOX_NS_ALL);
+	assert_int_equal(m.plan.n_fds, 4);
+	assert_int_equal(count(&m, BOX_CGROUP), 2);
+	assert_int_equal(count(&m, BOX_LISTEN), 1);
+	assert_true(binds(&m, "/data/code/abc", PLAN_TASK_ROOT));
+	assert_true(binds(&m, "/usr", "/usr"));
+	assert_int_equal(m.plan.ops[m.plan.n_ops - 1].kind, BOX_RIGHTS);
+	assert_int_equal(m.plan.ops[m.plan.n_ops - 1].value, BOX_PROFILE_WORKER);
+	assert_true(has_env(&m, "HOME=/tmp"));
+	assert_false(has_env(&m, "HOME=/elsewhere"));
+	assert_true(has_env(&m, "PATH=/mine"));
+	assert_true(has_env(&m, "WICK_CONCURRENCY=3"));
+	assert_true(str_eqz(m.plan.argv[0], "worker"));
+	assert_null(strstr(buf_cstr(&m.text), "/mine"));
+	made_done(&m);
+}
+
+static void test_networks(void **state)
+{
+	struct made m = {0}, i = {0};
+	struct plan_order o = order_of(&m, PLAN_WORKER, RUNTIME_PYTHON);
+
+	m.opt.network = NETWORK_NONE;
+	make(&m, &o);
+	assert_int_equal(count(&m, BOX_LISTEN), 0);
+	assert_int_equal(count(&m, BOX_WAIT), 0);
+	made_done(&m);
+	o = order_of(&i, PLAN_WORKER, RUNTIME_PYTHON);
+	i.opt.network = NETWORK_INTERNET;
+	o.wait = true;
+	make(&i, &o);
+	assert_int_equal(count(&i, BOX_WAIT), 1);
+	assert_int_equal(i.plan.n_fds, 5);
+	made_done(&i);
+}
+
+static void test_kinds(void **state)
+{
+	struct made s = {0}, r = {0}, p = {0}, q = {0};
+	struct plan_order o = order_of(&s, PLAN_SNAPSHOT, RUNTIME_PYTHON);
+
+	o.extra_fds = 1;
+	make(&s, &o);
+	assert_int_equal(count(&s, BOX_LANDLOCK), 0);
+	assert_int_equal(s.plan.ops[s.plan.n_ops - 1].value, BOX_PROFILE_SNAPSHOT);
+	made_done(&s);
+	o = order_of(&r, PLAN_RESTORE, RUNTIME_PYTHON);
+	make(&r, &o);
+	assert_int_equal(count(&r, BOX_ROOT), 0);
+	assert_int_equal(count(&r, BOX_TMPFS), 2);
+	made_done(&r);
+	o = order_of(&p, PLAN_POOL, RUNTIME_NODEJS);
+	o.f = NULL;
+	o.opt = NULL;
+	make(&p, &o);
+	assert_true(binds(&p, "/data/code", PLAN_POOL_CODE));
+	assert_int_equal(count(&p, BOX_LISTEN), 0);
+	made_done(&p);
+	o = order_of(&q, PLAN_SPECIAL, RUNTIME_NODEJS);
+	o.joins = 0;
+	make(&q, &o);
+	assert_int_equal(q.plan.namespaces, 0);
+	assert_true(binds(&q, PLAN_POOL_CODE "/abc", PLAN_TASK_ROOT));
+	assert_int_equal(count(&q, BOX_UNMOUNT), 1);
+	made_done(&q);
+}
+
+static void test_web(void **state)
+{
+	struct made m = {0};
+	struct plan_order o = order_of(&m, PLAN_WORKER, RUNTIME_WEB);
+
+	make(&m, &o);
+	assert_int_equal(m.plan.n_argv, 3);
+	assert_true(str_eqz(m.plan.argv[0], "web"));
+	assert_true(str_eqz(m.plan.argv[2], "--x"));
+	assert_true(has_env(&m, "PORT=8080"));
+	assert_true(has_env(&m, "WICK_WEB_READY=/up"));
+	made_done(&m);
+}
+
+static void refused(const char *name, json_t *value)
+{
+	struct made m = {0};
+	struct plan_order o = order_of(&m, PLAN_WORKER, RUNTIME_PYTHON);
+	struct err err = ERR_NULL;
+
+	json_object_set_new(m.env, name, value);
+	assert_int_equal(plan_make(&m.plan, &o, &m.a, &err), -1);
+	assert_non_null(strstr(err.msg, "environment variable"));
+	err_done(&err);
+	made_done(&m);
+}
+
+static void test_bad_env(void **state)
+{
+	refused("A=B", json_string("x"));
+	refused("", json_string("x"));
+	refused("N", json_integer(1));
+	refused("Z", json_stringn("a\0b", 3));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(python),
-		cmocka_unit_test(no_environment),
-		cmocka_unit_test(refused_runtimes),
-		cmocka_unit_test(refused_environments),
+		cmocka_unit_test(test_worker), cmocka_unit_test(test_networks), cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_web),    cmocka_unit_test(test_bad_env),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	plan_host_look(&host);
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+	plan_host_done(&host);
+	return r;
 }

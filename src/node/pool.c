@@ -1,15 +1,13 @@
-/* The workers of this node: finds them by id, watches their memory, and sees to it that nothing of them stays.
+/* The workers of this node: finds them by id, starts and stops them, watches their memory where the kernel does not.
+ * Nothing of a worker outlives it: it is the first process of a pid namespace, and takes everything in it along.
  *
- * What a worker leaves in the background (a daemon that made a session of its own) becomes a child of the runtime's
- * process, and of this one when that ends, since both are subreapers: so a child that is no worker's process belonged
- * to a worker that is gone, and is killed and reaped. No worker: no timer runs.
- *
- * The pool owns the workers until they report their end. A worker whose gate is gone keeps its place until it is gone
- * too, but nobody is told. */
+ * The pool owns the workers until they report their end, and what they share: packages, zygotes, control groups. A
+ * worker whose gate is gone keeps its place until it is gone too, but nobody is told. */
 #include "node/pool.h"
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "node/pooled.h"
 #include "node/usage.h"
 #include "sys/file.h"
 #include "sys/log.h"
@@ -24,8 +22,7 @@
 #define WATCH_MS      100
 #define WATCH_CALM_MS 500 /* when no worker's memory changes */
 #define CALM_AFTER    20
-#define SWEEP_MS      20
-#define CHILDREN_MAX  1024
+#define SETTLE_MS     20
 
 struct slot {
 	struct worker *worker;
@@ -38,12 +35,16 @@ struct pool {
 	const struct pool_handler *handler;
 	void *arg;
 	struct code *code;
-	char *tmp;
+	char *code_folder;
+	struct groups *groups;
+	struct zygotes *zygotes;
+	struct pooled *pooled;
+	struct learn *learn;
+	struct plan_host host;
 	struct map slots; /* by id */
-	struct timer *watch, *sweep;
+	struct timer *watch, *settle;
 	unsigned calm; /* looks at memory since one differed */
 	size_t jobs;
-	bool sweeping;
 };
 
 static struct str id_key(const uint8_t *id)
@@ -51,49 +52,20 @@ static struct str id_key(const uint8_t *id)
 	return str_n(id, 16);
 }
 
-static bool is_worker(const struct pool *p, int pid)
-{
-	void *value;
-	struct str key;
-
-	for (size_t i = 0; map_next(&p->slots, &i, &key, &value);)
-		if (worker_pid(((struct slot *)value)->worker) == pid)
-			return true;
-	return false;
-}
-
 static bool is_empty(const struct pool *p)
 {
-	return !p->slots.n && !p->sweeping && !p->jobs && !code_is_busy(p->code);
+	return !p->slots.n && !p->jobs && !code_is_busy(p->code);
 }
 
-static void pool_settle(struct pool *p)
-{
-	if (is_empty(p))
-		p->handler->empty(p->arg);
-}
-
-/* Kills what gone workers left, and comes again until it is reaped. */
-static void pool_sweep(void *arg)
+/* Work on pool threads is waited for by looking again: it is rare and short. */
+static void pool_settle(void *arg)
 {
 	struct pool *p = arg;
-	int pids[CHILDREN_MAX];
-	size_t n = usage_children(pids, CHILDREN_MAX);
-	bool left = false;
 
-	for (size_t i = 0; i < n; i++) {
-		if (is_worker(p, pids[i]))
-			continue;
-		kill(pids[i], SIGKILL);
-		if (waitpid(pids[i], NULL, WNOHANG) == 0)
-			left = true;
-	}
-	/* Removals of folders are waited for in the same way. */
-	p->sweeping = left || p->jobs > 0 || code_is_busy(p->code);
-	if (p->sweeping)
-		timer_set(p->sweep, SWEEP_MS);
-	else
-		pool_settle(p);
+	if (is_empty(p))
+		p->handler->empty(p->arg);
+	else if (!p->slots.n)
+		timer_set(p->settle, SETTLE_MS);
 }
 
 static void pool_watch(void *arg)
@@ -111,18 +83,13 @@ static void pool_watch(void *arg)
 	timer_set(p->watch, p->calm > CALM_AFTER ? WATCH_CALM_MS : WATCH_MS);
 }
 
-static void pool_sweep_soon(struct pool *p)
-{
-	p->sweeping = true;
-	timer_set(p->sweep, 0);
-}
-
 /* The slot of a worker that ends; freed by the caller. */
 static struct slot *pool_take(struct pool *p, const struct worker *w)
 {
 	struct slot *s = map_del(&p->slots, id_key(worker_id(w)));
 
-	pool_sweep_soon(p);
+	if (!p->slots.n)
+		timer_set(p->settle, 0);
 	return s;
 }
 
@@ -148,13 +115,13 @@ static void on_failed(void *arg, struct worker *w, const char *type, const char 
 		p->handler->failed(p->arg, worker_id(w), type, error);
 }
 
-static void on_exited(void *arg, struct worker *w, const struct child_exit *ex, bool oom)
+static void on_exited(void *arg, struct worker *w, const struct worker_end *end)
 {
 	struct pool *p = arg;
 	_cleanup_(freep) struct slot *s = pool_take(p, w);
 
 	if (!s->abandoned)
-		p->handler->exited(p->arg, worker_id(w), ex, oom);
+		p->handler->exited(p->arg, worker_id(w), end);
 }
 
 static const struct worker_handler worker_handler = {
@@ -163,13 +130,18 @@ static const struct worker_handler worker_handler = {
 	.exited = on_exited,
 };
 
-void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order, int zip)
+void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order, const int *zips, size_t n_zips)
 {
 	const struct worker_site site = {
 		.loop = p->loop,
 		.code = p->code,
+		.groups = p->groups,
+		.zygotes = p->zygotes,
+		.pooled = p->pooled,
+		.learn = p->learn,
+		.host = &p->host,
 		.conf = p->conf,
-		.tmp = p->tmp,
+		.code_folder = p->code_folder,
 		.handler = &worker_handler,
 		.arg = p,
 		.jobs = &p->jobs,
@@ -178,13 +150,31 @@ void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order
 
 	if (map_get(&p->slots, id_key(id))) {
 		log_warn("the gate starts a worker by an id that is in use; ignored");
-		if (zip >= 0)
-			close(zip);
+		for (size_t i = 0; i < n_zips; i++)
+			close(zips[i]);
 		return;
 	}
 	s = xnew(struct slot);
 	map_put(&p->slots, id_key(id), s);
-	s->worker = worker_start(&site, id, order, zip);
+	s->worker = worker_start(&site, id, order, zips, n_zips);
+}
+
+void pool_freeze(struct pool *p, const uint8_t id[static 16], bool on)
+{
+	struct slot *s = map_get(&p->slots, id_key(id));
+
+	if (s)
+		worker_freeze(s->worker, on);
+}
+
+void pool_learn(struct pool *p, struct str sha256, struct str names)
+{
+	learn_add(p->learn, sha256, names);
+}
+
+json_t *pool_zygotes(const struct pool *p)
+{
+	return zygotes_json(p->zygotes);
 }
 
 void pool_stop(struct pool *p, const uint8_t id[static 16], uint64_t grace_ms)
@@ -206,7 +196,7 @@ void pool_abandon(struct pool *p)
 		s->abandoned = true;
 		worker_stop(s->worker, 0);
 	}
-	pool_sweep_soon(p);
+	timer_set(p->settle, 0);
 }
 
 size_t pool_count(const struct pool *p)
@@ -214,52 +204,60 @@ size_t pool_count(const struct pool *p)
 	return p->slots.n;
 }
 
-uint64_t pool_memory_mb(const struct pool *p)
+static void on_zygotes(void *arg)
 {
-	uint64_t sum = 0;
-	void *value;
-	struct str key;
+	struct pool *p = arg;
 
-	for (size_t i = 0; map_next(&p->slots, &i, &key, &value);)
-		sum += worker_memory_mb(((struct slot *)value)->worker);
-	return sum;
+	p->handler->changed(p->arg);
 }
 
 struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct pool_handler *h, void *arg,
 		      struct err *err)
 {
-	_cleanup_(freep) char *code_folder = xasprintf("%s/node/code", conf->data);
-	_cleanup_(freep) char *theirs = xasprintf("LAMBDA_TASK_ROOT=%s/", code_folder);
+	_cleanup_(freep) char *learnt = xasprintf("%s/node/learnt.json", conf->data), *name = NULL;
 	struct pool *p = xnew(struct pool);
-	int r;
 
 	*p = (struct pool){.loop = l, .conf = conf, .handler = h, .arg = arg};
-	p->tmp = xasprintf("%s/node/tmp", conf->data);
 	p->watch = timer_new(l, pool_watch, p);
-	p->sweep = timer_new(l, pool_sweep, p);
-	/* A node that was killed takes its workers with it, but not what they had started. */
-	if (usage_kill_by_env(theirs))
-		log_info("ended processes that workers of an earlier life had left");
-	r = rm_rf(p->tmp);
-	if (r == 0)
-		r = mkdir_p(p->tmp, 0711);
-	if (r < 0) {
-		err_set(err, -r, "make folder %s", p->tmp);
+	p->settle = timer_new(l, pool_settle, p);
+	p->code_folder = xstrdup(conf->code_folder);
+	p->code = code_new(l, p->code_folder, conf->code_cache_max, err);
+	if (!p->code)
 		return pool_free(p);
-	}
-	p->code = code_new(l, code_folder, conf->code_cache_max, err);
-	return p->code ? p : pool_free(p);
+	/* Several nodes on one machine have groups of their own, the same ones in every life. */
+	name = xasprintf("wick-%08llx",
+			 (unsigned long long)(siphash13((const uint8_t[16]){0}, conf->data, strlen(conf->data)) >> 32));
+	p->groups = groups_open(name);
+	p->learn = learn_open(l, learnt);
+	plan_host_look(&p->host);
+	p->zygotes = zygotes_new(l, conf, on_zygotes, p);
+	const struct pooled_site site = {
+		.loop = l,
+		.conf = conf,
+		.host = &p->host,
+		.groups = p->groups,
+		.zygotes = p->zygotes,
+		.code_folder = p->code_folder,
+	};
+
+	p->pooled = pooled_new(&site);
+	return p;
 }
 
 struct pool *pool_free(struct pool *p)
 {
 	if (!p)
 		return NULL;
-	p->code = code_free(p->code);
-	p->watch = timer_free(p->watch);
-	p->sweep = timer_free(p->sweep);
 	map_done(&p->slots);
-	free(p->tmp);
+	pooled_free(p->pooled);
+	zygotes_free(p->zygotes);
+	learn_free(p->learn);
+	groups_free(p->groups);
+	code_free(p->code);
+	plan_host_done(&p->host);
+	timer_free(p->watch);
+	timer_free(p->settle);
+	free(p->code_folder);
 	free(p);
 	return NULL;
 }

@@ -8,17 +8,21 @@ struct pool;
 struct pool_handler {
 	void (*started)(void *arg, const uint8_t id[static 16], int pid, uint64_t prepare_us, int lane, int log_pipe);
 	void (*failed)(void *arg, const uint8_t id[static 16], const char *type, const char *error);
-	void (*exited)(void *arg, const uint8_t id[static 16], const struct child_exit *ex, bool oom);
-	void (*empty)(void *arg); /* no worker and nothing left of any; after pool_abandon in any case */
+	void (*exited)(void *arg, const uint8_t id[static 16], const struct worker_end *end);
+	void (*changed)(void *arg); /* zygotes came or went */
+	void (*empty)(void *arg);   /* no worker and nothing left of any; after pool_abandon in any case */
 };
 
 struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct pool_handler *h, void *arg,
 		      struct err *err);
 struct pool *pool_free(struct pool *p); /* when it is empty */
-/* zip: taken over, -1 for none. */
-void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order, int zip);
+/* zips: taken over; the package and the layers, as far as they came. */
+void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order, const int *zips, size_t n_zips);
+void pool_freeze(struct pool *p, const uint8_t id[static 16], bool on);
+/* Modules that a worker of this package imported. */
+void pool_learn(struct pool *p, struct str sha256, struct str names);
+json_t *pool_zygotes(const struct pool *p);
 void pool_stop(struct pool *p, const uint8_t id[static 16], uint64_t grace_ms); /* an unknown id is gone already */
 /* Ends them all at once; nothing is said of them any more. */
 void pool_abandon(struct pool *p);
 size_t pool_count(const struct pool *p);
-uint64_t pool_memory_mb(const struct pool *p); /* promised to workers */

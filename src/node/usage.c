@@ -2,10 +2,6 @@
  * children of each main thread, which is where an interpreter forks. */
 #include "node/usage.h"
 
-#include "base/buf.h"
-#include "sys/file.h"
-
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +10,6 @@
 
 #define CHILDREN_MAX 256
 #define DEPTH_MAX    8
-#define ENVIRON_MAX  (4u << 20)
 
 /* The head of a file of /proc, NUL-terminated. */
 static ssize_t read_proc(const char *path, char *p, size_t n)
@@ -50,11 +45,6 @@ static size_t children_of(int pid, int *pids, size_t max)
 		at = end;
 	}
 	return n;
-}
-
-size_t usage_children(int *pids, size_t max)
-{
-	return children_of(getpid(), pids, max);
 }
 
 static uint64_t rss_of(int pid)
@@ -112,38 +102,28 @@ uint64_t usage_pss_kib(int pid)
 	return sum_of(pid, pss_of, 0);
 }
 
-static bool env_has(int pid, struct str text)
+static void signal_from(int pid, int signo, unsigned depth)
 {
-	_cleanup_(buf_done) struct buf b = BUF_NULL;
-	struct str rest, one;
-	char path[64];
+	int pids[CHILDREN_MAX];
+	size_t n = depth == DEPTH_MAX ? 0 : children_of(pid, pids, CHILDREN_MAX);
 
-	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
-	if (file_read(path, ENVIRON_MAX, &b) < 0)
-		return false;
-	rest = buf_str(&b);
-	while (rest.n) {
-		str_cut(rest, '\0', &one, &rest);
-		if (str_starts(one, text))
-			return true;
-	}
-	return false;
+	kill(pid, signo);
+	for (size_t i = 0; i < n; i++)
+		signal_from(pids[i], signo, depth + 1);
 }
 
-size_t usage_kill_by_env(const char *text)
+void usage_signal_tree(int pid, int signo)
 {
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	size_t n = 0;
+	signal_from(pid, signo, 0);
+}
 
-	if (!d)
+uint64_t usage_available_mb(void)
+{
+	char text[4096];
+	const char *at;
+
+	if (read_proc("/proc/meminfo", text, sizeof(text)) <= 0)
 		return 0;
-	while ((e = readdir(d))) {
-		int pid = atoi(e->d_name);
-
-		if (pid > 1 && pid != getpid() && env_has(pid, str_from(text)) && kill(pid, SIGKILL) == 0)
-			n++;
-	}
-	closedir(d);
-	return n;
+	at = strstr(text, "MemAvailable:");
+	return at ? strtoull(at + strlen("MemAvailable:"), NULL, 10) / 1024 : 0;
 }

@@ -8,9 +8,7 @@
 uint64_t usage_rss_kib(int pid);
 /* The same with every shared page counted by its share. Costs the kernel a walk over the page tables. */
 uint64_t usage_pss_kib(int pid);
-/* Children of the calling process, zombies included: their number, of which max at most are in pids. */
-size_t usage_children(int *pids, size_t max);
-
-/* Ends (SIGKILL) every other process whose first environment held a variable that begins with text ("NAME=value...");
- * of those that this user may look at. Returns how many. */
-size_t usage_kill_by_env(const char *text);
+/* A signal to a process and to all that it started. */
+void usage_signal_tree(int pid, int signo);
+/* Memory of the machine that could be used now, in MiB (proc_meminfo(5), MemAvailable); 0: not known. */
+uint64_t usage_available_mb(void);

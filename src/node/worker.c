@@ -1,11 +1,11 @@
-/* One worker's life: WAITING for its package, RUNNING, then gone. The worker owns its process, its reference to the
- * package, its temporary folder and the timer that ends it; of the lane and the log pipe it keeps nothing once the
- * gate has them. Any failure before the process runs is reported with a type and the reason, and leaves nothing. */
+/* One worker's life: PREPARING (package, layers, what it imports), FORKING, RUNNING, then gone. The worker owns its
+ * process, its control group, its references to packages and the timer that ends it; of the lane and the log pipe it
+ * keeps nothing once the gate has them. Any failure before the process runs is reported with a type and the reason, and
+ * leaves nothing. */
 #include "node/worker.h"
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "node/plan.h"
 #include "node/usage.h"
 #include "sys/clock.h"
 #include "sys/fdpass.h"
@@ -16,13 +16,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define LANE_BUFFER    (1 << 20)
-#define WORKER_OOM_ADJ 1000 /* the kernel ends workers before anything of Wick's */
+#define LANE_BUFFER (1 << 20)
+#define FORKS_MAX   2 /* a zygote that could not load its imports is replaced by a bare one */
 
-enum worker_state { WORKER_WAITING, WORKER_RUNNING };
+enum worker_state { WORKER_PREPARING, WORKER_FORKING, WORKER_RUNNING };
 
 struct worker {
 	struct worker_site site;
@@ -31,58 +30,44 @@ struct worker {
 	json_t *order;
 	struct arena arena; /* the function's and the plan's */
 	struct function function;
-	struct code_package *package;
+	struct function_options opt;
+	struct code_package *package, *layers;
 	struct child *child;
+	struct zygote *control; /* of a pooled box */
+	struct cgroup *group;
 	struct timer *timer; /* first to begin, then to kill */
 	bool stopped;        /* before it ran */
-	char *tmp;
-	int zip;
+	bool frozen, oom;
+	unsigned forks;
+	int zips[WORKER_ZIPS_MAX];
+	size_t n_zips;
+	int lane, output; /* our ends, until the gate has them */
+	int go;           /* the end that says the network is up */
 	uint64_t ordered_us;
 	uint64_t rss_kib;
-	bool oom;
 };
-
-struct tmp_job {
-	char *dir;
-	size_t *jobs;
-};
-
-static void tmp_work(void *arg)
-{
-	struct tmp_job *j = arg;
-
-	rm_rf(j->dir);
-}
-
-static void tmp_done(void *arg)
-{
-	struct tmp_job *j = arg;
-
-	--*j->jobs;
-	free(j->dir);
-	free(j);
-}
 
 static void closep(int *fd)
 {
 	if (*fd >= 0)
-		close(*fd);
+		close(steal_fd(fd));
 }
 
 static void worker_free(struct worker *w)
 {
-	if (w->tmp) {
-		struct tmp_job *j = xnew(struct tmp_job);
-
-		*j = (struct tmp_job){.dir = steal(&w->tmp), .jobs = w->site.jobs};
-		++*j->jobs;
-		loop_work(w->site.loop, tmp_work, tmp_done, j);
-	}
+	zygote_free(w->control);
 	w->child = child_free(w->child);
+	w->group = groups_give(w->site.groups, w->group);
 	w->timer = timer_free(w->timer);
 	if (w->package)
 		code_unref(w->package);
-	closep(&w->zip);
+	if (w->layers)
+		code_unref(w->layers);
+	for (size_t i = 0; i < w->n_zips; i++)
+		closep(&w->zips[i]);
+	closep(&w->lane);
+	closep(&w->output);
+	closep(&w->go);
 	arena_done(&w->arena);
 	json_decref(w->order);
 	free(w);
@@ -94,47 +79,38 @@ static void worker_fail(struct worker *w, const char *type, const char *error)
 	worker_free(w);
 }
 
+static void look_at_group(struct worker *w, struct worker_end *end)
+{
+	struct cgroup_stat st;
+
+	if (!w->group)
+		return;
+	cgroup_stat(w->group, &st);
+	if (st.oom_kills != CGROUP_UNKNOWN && st.oom_kills > 0)
+		end->oom = true;
+	if (st.memory_peak != CGROUP_UNKNOWN)
+		end->peak_kib = st.memory_peak / 1024;
+}
+
 static void worker_exited(void *arg, const struct child_exit *ex)
 {
 	struct worker *w = arg;
+	struct worker_end end = {.exit = *ex, .oom = w->oom};
 
-	w->site.handler->exited(w->site.arg, w, ex, w->oom);
+	look_at_group(w, &end);
+	w->site.handler->exited(w->site.arg, w, &end);
 	worker_free(w);
 }
 
-/* The first folder of the list that has the program. */
-static char *find_runtime(const char *libexec, const char *program)
+static void worker_kill(struct worker *w)
 {
-	struct str rest = str_from(libexec), dir;
-
-	while (rest.n) {
-		char *path, *folder;
-		bool found;
-
-		str_cut(rest, ':', &dir, &rest);
-		if (!dir.n)
-			continue;
-		folder = str_dup(dir);
-		path = xasprintf("%s/%s", folder, program);
-		found = access(path, X_OK) == 0;
-		free(path);
-		if (found)
-			return folder;
-		free(folder);
-	}
-	return NULL;
+	if (w->group && cgroup_kill(w->group) == 0)
+		return;
+	/* The first of its pid namespace takes all others along; one that is stopped, too. */
+	child_kill(w->child, SIGKILL);
 }
 
-static int make_tmp(struct worker *w, struct err *err)
-{
-	char hex[2 * sizeof(w->id) + 1];
-
-	hex_encode(w->id, sizeof(w->id), hex);
-	w->tmp = xasprintf("%s/%s", w->site.tmp, hex);
-	if (mkdir(w->tmp, 0700) < 0)
-		return err_set(err, errno, "make folder %s", w->tmp);
-	return 0;
-}
+/* ---- its channels ---- */
 
 /* Room for an event or an answer of 1 MiB without waiting, as far as the kernel's limits let us. */
 static void enlarge(int sock)
@@ -145,91 +121,297 @@ static void enlarge(int sock)
 		setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-static int worker_run(struct worker *w, const struct start_plan *plan, struct err *err)
+static int make_lane(struct worker *w, int *far, struct err *err)
 {
-	_cleanup_(closep) int lane = -1, lane_far = -1, out = -1, out_far = -1;
-	int pair[2], r;
+	int pair[2], r = unix_pair(pair);
 
-	r = unix_pair(pair);
 	if (r < 0)
 		return err_set(err, -r, "make a lane");
-	lane = pair[0], lane_far = pair[1];
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_set(err, errno, "make a log pipe");
-	out = pair[0], out_far = pair[1];
-	fd_set_nonblock(out);
-	enlarge(lane);
-	enlarge(lane_far);
-
-	const struct child_fd fds[] = {{out_far, 1}, {out_far, 2}, {lane_far, PLAN_LANE_FD}};
-	const struct child_spec spec = {
-		.path = plan->program,
-		.argv = plan->argv,
-		.envp = plan->envp,
-		.cwd = plan->cwd,
-		.fds = fds,
-		.n_fds = ARRAY_SIZE(fds),
-		.oom_score_adj = WORKER_OOM_ADJ,
-		.new_session = true,
-		.die_with_parent = true,
-		.batch = true, /* a gate that hands out many invocations in one turn is not interrupted after each */
-	};
-
-	w->child = child_start(w->site.loop, &spec, worker_exited, w, err);
-	if (!w->child)
-		return -1;
-	w->state = WORKER_RUNNING;
-	w->site.handler->started(w->site.arg, w, clock_mono_us() - w->ordered_us, lane, out);
+	w->lane = pair[0], *far = pair[1];
+	enlarge(pair[0]);
+	enlarge(pair[1]);
 	return 0;
 }
 
-static void worker_prepare(struct worker *w)
+static int make_output(struct worker *w, int *far, struct err *err)
 {
-	_cleanup_(err_done) struct err err = ERR_NULL;
-	_cleanup_(freep) char *runtime_dir = NULL;
-	const char *program = plan_runtime(&w->function, &err);
-	struct start_plan plan;
+	int pair[2];
 
-	if (!program) {
-		worker_fail(w, "Runtime.Unsupported", err.msg);
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_set(err, errno, "make a log pipe");
+	w->output = pair[0], *far = pair[1];
+	fd_set_nonblock(w->output);
+	return 0;
+}
+
+static int make_go(struct worker *w, int *far, struct err *err)
+{
+	int pair[2];
+
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_set(err, errno, "make a pipe");
+	*far = pair[0], w->go = pair[1];
+	return 0;
+}
+
+/* ---- it runs ---- */
+
+static void worker_runs(struct worker *w)
+{
+	w->state = WORKER_RUNNING;
+	if (w->stopped) {
+		worker_kill(w);
 		return;
 	}
-	runtime_dir = find_runtime(w->site.conf->libexec, program);
-	if (!runtime_dir) {
-		err_set(&err, 0, "the program %s is not installed (looked in %s)", program, w->site.conf->libexec);
+	w->site.handler->started(w->site.arg, w, clock_mono_us() - w->ordered_us, w->lane, w->output);
+	closep(&w->lane);
+	closep(&w->output);
+}
+
+static void worker_fork(struct worker *w);
+
+static void forked(void *arg, int pid, int pidfd, const char *error)
+{
+	struct worker *w = arg;
+	_cleanup_(err_done) struct err err = ERR_NULL;
+
+	if (error && ++w->forks < FORKS_MAX && !w->stopped) {
+		w->group = groups_give(w->site.groups, w->group);
+		worker_fork(w);
+		return;
+	}
+	if (error) {
+		worker_fail(w, "Sandbox.StartFailed", error);
+		return;
+	}
+	w->child = child_adopt(w->site.loop, pid, pidfd, worker_exited, w, &err);
+	if (!w->child)
+		worker_fail(w, "Sandbox.StartFailed", err.msg);
+	else
+		worker_runs(w);
+}
+
+static void specialised(void *arg, int pid, int pidfd, const char *error)
+{
+	struct worker *w = arg;
+
+	if (pidfd >= 0)
+		close(pidfd);
+	if (error)
+		worker_fail(w, "Sandbox.StartFailed", error);
+	else
+		worker_runs(w);
+}
+
+/* ---- into its box ---- */
+
+static void order_of(struct worker *w, struct plan_order *o)
+{
+	*o = (struct plan_order){
+		.kind = PLAN_WORKER,
+		.host = w->site.host,
+		.f = &w->function,
+		.opt = &w->opt,
+		.env = json_object_get(w->order, "env"),
+		.task_root = code_dir(w->package),
+		.layers = w->layers ? code_dir(w->layers) : NULL,
+		.code_folder = w->site.code_folder,
+		.wait = w->opt.network == NETWORK_INTERNET,
+	};
+}
+
+/* Plan, descriptors, fork: the same for every way to get one. */
+static int send_fork(struct worker *w, struct zygote *z, struct plan_order *o, zygote_forked *then, struct err *err)
+{
+	_cleanup_(closep) int lane = -1, output = -1, go = -1;
+	_cleanup_(buf_done) struct buf bytes = BUF_NULL;
+	int fds[2 + CGROUP_JOIN_MAX + 1];
+	struct boxplan plan;
+	size_t n = 2;
+
+	closep(&w->lane);
+	closep(&w->go);
+	if (make_lane(w, &lane, err) < 0)
+		return -1;
+	if (w->output < 0 && make_output(w, &output, err) < 0)
+		return -1;
+	fds[0] = lane;
+	fds[1] = output >= 0 ? output : lane; /* a pooled box has its pipe already */
+	if (w->group && o->kind != PLAN_SPECIAL)
+		n += o->joins = (unsigned)cgroup_join_fds(w->group, fds + 2);
+	if (o->wait) {
+		if (make_go(w, &go, err) < 0)
+			return -1;
+		fds[n++] = go;
+	}
+	if (plan_make(&plan, o, &w->arena, err) < 0)
+		return -1;
+	boxplan_encode(&bytes, &plan);
+	if (bytes.n > BOXPLAN_MAX_BYTES)
+		return err_set(err, 0, "the function's environment is too large");
+	w->state = WORKER_FORKING;
+	zygote_fork(z, w->id, buf_str(&bytes), fds, n, then, w);
+	return 0;
+}
+
+static bool from_pool(struct worker *w)
+{
+	/* What NODE_OPTIONS says counts when Node.js starts. */
+	return w->opt.kind == RUNTIME_NODEJS && !json_object_get(json_object_get(w->order, "env"), "NODE_OPTIONS");
+}
+
+static void pooled_is_gone(void *arg, struct zygote *z, const char *why)
+{
+	/* Its exit is what counts. */
+}
+
+static void pooled_loaded(void *arg, struct zygote *z, struct str names)
+{
+}
+
+static void pooled_child_exited(void *arg, const uint8_t id[static 16], const struct child_exit *ex)
+{
+}
+
+static const struct zygote_events pooled_events = {
+	.loaded = pooled_loaded, .exited = pooled_child_exited, .ended = pooled_is_gone};
+
+static void pooled_exited(void *arg, const struct child_exit *ex)
+{
+	struct worker *w = arg;
+
+	if (w->state == WORKER_RUNNING)
+		worker_exited(w, ex);
+	/* else the control socket closes as well, and the fork is answered with that */
+}
+
+static bool take_pooled(struct worker *w, struct plan_order *o, struct err *err)
+{
+	struct pooled_box box;
+
+	if (!from_pool(w) || !pooled_take(w->site.pooled, &box, &pooled_events, pooled_exited, w))
+		return false;
+	w->control = box.control;
+	w->child = box.child;
+	w->group = box.group;
+	w->output = box.output;
+	if (w->group)
+		cgroup_set_memory(w->group, (uint64_t)w->function.memory_mb << 20);
+	o->kind = PLAN_SPECIAL;
+	o->wait = false;
+	if (send_fork(w, w->control, o, specialised, err) < 0)
+		worker_fail(w, "Runtime.InvalidEnvironment", err->msg);
+	return true;
+}
+
+static void worker_fork(struct worker *w)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct str imports = STR("");
+	struct plan_order o;
+	struct zygote *z;
+
+	order_of(w, &o);
+	if (w->opt.network != NETWORK_INTERNET && take_pooled(w, &o, &err))
+		return;
+	if (w->opt.kind == RUNTIME_PYTHON)
+		learn_get(w->site.learn, w->function.code_sha256, &imports);
+	z = zygotes_get(w->site.zygotes, w->opt.kind, imports, &err);
+	if (!z) {
 		worker_fail(w, "Runtime.Unavailable", err.msg);
 		return;
 	}
-	if (make_tmp(w, &err) < 0) {
-		worker_fail(w, "Runtime.StartFailed", err.msg);
+	w->group = groups_take(w->site.groups, w->function.memory_mb);
+	if (send_fork(w, z, &o, forked, &err) < 0)
+		worker_fail(w, "Runtime.InvalidEnvironment", err.msg);
+}
+
+/* ---- what it needs first ---- */
+
+struct scan_job {
+	struct worker *w;
+	char *imports;
+};
+
+static void scan_work(void *arg)
+{
+	struct scan_job *j = arg;
+
+	j->imports = learn_scan(code_dir(j->w->package));
+}
+
+static void worker_is_prepared(struct worker *w)
+{
+	if (w->stopped)
+		worker_fail(w, "Runtime.Stopped", "the worker was stopped before it ran");
+	else
+		worker_fork(w);
+}
+
+static void scan_done(void *arg)
+{
+	struct scan_job *j = arg;
+	struct worker *w = j->w;
+
+	--*w->site.jobs;
+	learn_add(w->site.learn, w->function.code_sha256, str_from(j->imports));
+	free(j->imports);
+	free(j);
+	worker_is_prepared(w);
+}
+
+static void worker_learns(struct worker *w)
+{
+	struct str imports;
+	struct scan_job *j;
+
+	if (w->opt.kind != RUNTIME_PYTHON || learn_get(w->site.learn, w->function.code_sha256, &imports)) {
+		worker_is_prepared(w);
 		return;
 	}
-	const struct plan_place where = {.task_root = code_dir(w->package), .runtime_dir = runtime_dir, .tmp = w->tmp};
+	j = xnew(struct scan_job);
+	j->w = w;
+	++*w->site.jobs;
+	loop_work(w->site.loop, scan_work, scan_done, j);
+}
 
-	if (plan_make(&plan, &w->function, json_object_get(w->order, "env"), &where, &w->arena, &err) < 0)
-		worker_fail(w, "Runtime.InvalidEnvironment", err.msg);
-	else if (worker_run(w, &plan, &err) < 0)
-		worker_fail(w, "Runtime.StartFailed", err.msg);
+static void worker_has_layers(void *arg, struct code_package *package, const char *error)
+{
+	struct worker *w = arg;
+
+	w->layers = package;
+	if (!package)
+		worker_fail(w, "Runtime.InvalidLayer", error);
+	else
+		worker_learns(w);
 }
 
 static void worker_has_code(void *arg, struct code_package *package, const char *error)
 {
 	struct worker *w = arg;
+	const json_t *layers = json_object_get(w->order, "layers");
+	struct str sha[WORKER_ZIPS_MAX];
+	int zips[WORKER_ZIPS_MAX];
+	size_t n = MIN(json_array_size(layers), (size_t)WORKER_ZIPS_MAX - 1);
 
 	w->package = package;
-	if (!package)
+	if (!package) {
 		worker_fail(w, "Runtime.InvalidCode", error);
-	else if (w->stopped)
-		worker_fail(w, "Runtime.Stopped", "the worker was stopped before it ran");
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		sha[i] = json_get_str(json_array_get(layers, i), "sha256", STR(""));
+		zips[i] = i + 1 < w->n_zips ? steal_fd(&w->zips[i + 1]) : -1;
+	}
+	if (n)
+		code_get_merged(w->site.code, sha, zips, n, worker_has_layers, w);
 	else
-		worker_prepare(w);
+		worker_learns(w);
 }
 
 static void worker_kill_now(void *arg)
 {
-	struct worker *w = arg;
-
-	child_kill(w->child, SIGKILL);
+	worker_kill(arg);
 }
 
 static void worker_begin(void *arg)
@@ -241,19 +423,21 @@ static void worker_begin(void *arg)
 		worker_fail(w, "Runtime.InvalidFunction", err.msg);
 		return;
 	}
-	/* Said at once: nobody has to unpack anything to learn it. */
-	if (!plan_runtime(&w->function, &err)) {
+	if (function_options_parse(&w->opt, &w->function, &err) < 0) {
 		worker_fail(w, "Runtime.Unsupported", err.msg);
 		return;
 	}
-	code_get(w->site.code, w->function.code_sha256, steal_fd(&w->zip), worker_has_code, w);
+	code_get(w->site.code, w->function.code_sha256, w->n_zips ? steal_fd(&w->zips[0]) : -1, worker_has_code, w);
 }
 
-struct worker *worker_start(const struct worker_site *site, const uint8_t id[static 16], const json_t *order, int zip)
+struct worker *worker_start(const struct worker_site *site, const uint8_t id[static 16], const json_t *order,
+			    const int *zips, size_t n_zips)
 {
 	struct worker *w = xnew(struct worker);
 
-	*w = (struct worker){.site = *site, .zip = zip, .ordered_us = clock_mono_us()};
+	*w = (struct worker){.site = *site, .lane = -1, .output = -1, .go = -1, .ordered_us = clock_mono_us()};
+	for (; w->n_zips < n_zips; w->n_zips++)
+		w->zips[w->n_zips] = zips[w->n_zips];
 	memcpy(w->id, id, sizeof(w->id));
 	w->order = json_incref((json_t *)(uintptr_t)order);
 	w->timer = timer_new(site->loop, worker_begin, w);
@@ -263,28 +447,32 @@ struct worker *worker_start(const struct worker_site *site, const uint8_t id[sta
 
 void worker_stop(struct worker *w, uint64_t grace_ms)
 {
-	if (w->state == WORKER_WAITING) {
-		w->stopped = true; /* seen when its package is there */
+	if (w->state != WORKER_RUNNING) {
+		w->stopped = true; /* seen when it is prepared, or forked */
 		return;
 	}
 	if (!grace_ms) {
-		child_kill(w->child, SIGKILL);
+		worker_kill(w);
 		return;
 	}
-	child_kill(w->child, SIGTERM);
+	worker_freeze(w, false); /* so that it can see that its lane is closed */
 	w->timer = timer_free(w->timer);
 	w->timer = timer_new(w->site.loop, worker_kill_now, w);
 	timer_set(w->timer, grace_ms);
 }
 
+void worker_freeze(struct worker *w, bool on)
+{
+	if (w->state != WORKER_RUNNING || w->frozen == on)
+		return;
+	if (!w->group || cgroup_freeze(w->group, on) < 0)
+		usage_signal_tree(child_pid(w->child), on ? SIGSTOP : SIGCONT);
+	w->frozen = on;
+}
+
 const uint8_t *worker_id(const struct worker *w)
 {
 	return w->id;
-}
-
-uint32_t worker_memory_mb(const struct worker *w)
-{
-	return w->function.memory_mb;
 }
 
 int worker_pid(const struct worker *w)
@@ -297,14 +485,15 @@ bool worker_watch_memory(struct worker *w)
 	uint64_t limit = (uint64_t)w->function.memory_mb * 1024, rss;
 	bool changed;
 
-	if (w->state != WORKER_RUNNING || w->oom)
+	if (w->state != WORKER_RUNNING || w->oom || w->frozen ||
+	    (w->group && groups_can(w->site.groups) & CGROUP_MEMORY))
 		return false;
 	rss = usage_rss_kib(child_pid(w->child));
 	changed = rss != w->rss_kib;
 	w->rss_kib = rss;
 	if (limit && rss > limit && usage_pss_kib(child_pid(w->child)) > limit) {
 		w->oom = true;
-		child_kill(w->child, SIGKILL);
+		worker_kill(w);
 	}
 	return changed;
 }

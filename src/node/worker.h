@@ -1,36 +1,60 @@
-/* One worker: from the order to start it until its process and all it left are gone. Loop thread. */
+/* One worker: from the order to start it until its process is gone. Loop thread. */
 #pragma once
 
 #include "node/code.h"
 #include "node/conf.h"
+#include "node/groups.h"
+#include "node/learn.h"
+#include "node/plan.h"
+#include "node/pooled.h"
+#include "node/zygotes.h"
 #include "sys/child.h"
 #include "wire/json.h"
 
 struct worker;
+struct snapshots;
+
+struct worker_end {
+	struct child_exit exit;
+	uint64_t peak_kib; /* memory at its highest; 0: not known */
+	bool oom;
+};
 
 /* Exactly one of failed and exited ends a worker, whose memory is freed when it returns. */
 struct worker_handler {
 	void (*started)(void *arg, struct worker *w, uint64_t prepare_us, int lane, int log_pipe); /* fds: ours */
 	void (*failed)(void *arg, struct worker *w, const char *type, const char *error);
-	void (*exited)(void *arg, struct worker *w, const struct child_exit *ex, bool oom);
+	void (*exited)(void *arg, struct worker *w, const struct worker_end *end);
 };
 
+#define WORKER_ZIPS_MAX 6 /* the package and five layers, as AWS Lambda allows */
+
+/* What all workers of a node share. */
 struct worker_site {
 	struct loop *loop;
 	struct code *code;
+	struct groups *groups;
+	struct zygotes *zygotes;
+	struct pooled *pooled;
+	struct snapshots *snapshots;
+	struct learn *learn;
+	const struct plan_host *host;
 	const struct node_conf *conf;
-	const char *tmp; /* folder for the workers' own folders */
+	const char *code_folder;
 	const struct worker_handler *handler;
 	void *arg;
-	size_t *jobs; /* counts removals on pool threads that are under way */
+	size_t *jobs; /* counts what is under way on pool threads */
 };
 
-/* order: the body of START. zip: taken over, -1 for none. failed may be called later only, never in here. */
-struct worker *worker_start(const struct worker_site *site, const uint8_t id[static 16], const json_t *order, int zip);
-/* SIGTERM now and SIGKILL after grace_ms; 0: SIGKILL. A worker that waits for its code fails. */
+/* order: the body of START. zips: taken over; the package, then the layers. failed may be called later only, never in
+ * here. */
+struct worker *worker_start(const struct worker_site *site, const uint8_t id[static 16], const json_t *order,
+			    const int *zips, size_t n_zips);
+/* Its lane was closed by the gate, and it is ended when it is still there after grace_ms; 0: now. */
 void worker_stop(struct worker *w, uint64_t grace_ms);
+void worker_freeze(struct worker *w, bool on);
 const uint8_t *worker_id(const struct worker *w);
-uint32_t worker_memory_mb(const struct worker *w);
 int worker_pid(const struct worker *w); /* -1: no process (yet) */
-/* Ends it when it is over its memory. True: it uses other memory than at the last look. */
+/* Where the kernel enforces no limit: ends it when it is over its memory. True: it uses other memory than at the last
+ * look. */
 bool worker_watch_memory(struct worker *w);

@@ -221,6 +221,25 @@ static void on_pidfd(void *arg, int events)
 	c->done(c->arg, &ex);
 }
 
+static struct child *child_new(struct loop *l, int pid, int pidfd, bool group,
+			       void (*exited)(void *arg, const struct child_exit *ex), void *arg, struct err *err)
+{
+	struct child *c = xnew(struct child);
+
+	*c = (struct child){.pid = pid, .pidfd = pidfd, .group = group, .done = exited, .arg = arg};
+	c->watch = watch_new(l, pidfd, WATCH_READ, on_pidfd, c);
+	if (c->watch)
+		return c;
+	err_set(err, errno, "watch process %d", pid);
+	return child_free(c);
+}
+
+struct child *child_adopt(struct loop *l, int pid, int pidfd, void (*exited)(void *arg, const struct child_exit *ex),
+			  void *arg, struct err *err)
+{
+	return child_new(l, pid, pidfd, false, exited, arg, err);
+}
+
 struct child *child_start(struct loop *l, const struct child_spec *spec,
 			  void (*exited)(void *arg, const struct child_exit *ex), void *arg, struct err *err)
 {
@@ -244,14 +263,16 @@ struct child *child_start(struct loop *l, const struct child_spec *spec,
 		err_set(err, s.error, "start %s: %s", spec->path, s.failed);
 		return NULL;
 	}
-	c = xnew(struct child);
-	*c = (struct child){.pid = pid, .pidfd = pidfd, .group = spec->new_session, .done = exited, .arg = arg};
-	c->watch = watch_new(l, pidfd, WATCH_READ, on_pidfd, c);
-	if (!c->watch) {
-		err_set(err, errno, "start %s: watch it", spec->path);
-		return child_free(c);
-	}
+	c = child_new(l, pid, pidfd, spec->new_session, exited, arg, err);
+	if (!c)
+		err_wrap(err, "start %s", spec->path);
 	return c;
+}
+
+void child_handler(struct child *c, void (*exited)(void *arg, const struct child_exit *ex), void *arg)
+{
+	c->done = exited;
+	c->arg = arg;
 }
 
 struct child *child_free(struct child *c)

@@ -33,6 +33,12 @@ struct child;
 /* exited is called once, on the loop; the child may be freed in it. */
 struct child *child_start(struct loop *l, const struct child_spec *spec,
 			  void (*exited)(void *arg, const struct child_exit *ex), void *arg, struct err *err);
+/* A child of this process that somebody else made for it (CLONE_PARENT). pidfd is taken over. The leader of a pid
+ * namespace takes everything in it along when it ends, so there is no group. */
+struct child *child_adopt(struct loop *l, int pid, int pidfd, void (*exited)(void *arg, const struct child_exit *ex),
+			  void *arg, struct err *err);
+/* Whom its end is told from now on. */
+void child_handler(struct child *c, void (*exited)(void *arg, const struct child_exit *ex), void *arg);
 struct child *child_free(struct child *c); /* kills (SIGKILL) and reaps one that still runs */
 int child_pid(const struct child *c);
 void child_kill(struct child *c, int signo); /* no-op once it has exited */

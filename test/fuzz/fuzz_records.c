@@ -1,5 +1,7 @@
-/* Any bytes as a stored alias, URL configuration, or function with tags; what was read writes and reads alike. */
+/* Any bytes as a stored alias, URL configuration, layer, or function with tags; what was read writes and reads alike.
+ */
 #include "model/alias.h"
+#include "model/layer.h"
 #include "model/options.h"
 #include "model/url_conf.h"
 
@@ -34,6 +36,24 @@ static void url_conf(const json_t *j, struct arena *a)
 	assert(json_equal(written, again));
 }
 
+static void layer(const json_t *j, struct arena *a)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	_cleanup_json_ json_t *written = NULL, *again = NULL;
+	struct layer_version x, y;
+	struct layer_name name;
+
+	layer_name_parse(json_get_str(j, "arn", STR("")), &name);
+	if (layer_from_json(&x, j, a, &err))
+		return;
+	written = layer_to_json(&x);
+	if (!x.version)
+		return;
+	assert(layer_from_json(&y, written, a, NULL) == 0);
+	again = layer_to_json(&y);
+	assert(json_equal(written, again));
+}
+
 static void options(const json_t *j, struct arena *a)
 {
 	_cleanup_(err_done) struct err err = ERR_NULL;
@@ -53,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	alias(j, &a);
 	url_conf(j, &a);
+	layer(j, &a);
 	options(j, &a);
 	return 0;
 }
