@@ -1,0 +1,49 @@
+// A Node.js that waits to be told which function it is. wick-nodejs started it and tells it, by the channel that
+// Node.js has for its parents, in one message: the environment, and with it the lane.
+
+// What handlers use anyway is loaded while nobody waits.
+for (const name of ['assert', 'child_process', 'crypto', 'dns', 'fs/promises', 'https', 'os', 'perf_hooks', 'querystring',
+	'stream/promises', 'string_decoder', 'timers/promises', 'tls', 'tty', 'zlib'])
+	require(name);
+
+function setEnvironment(env) {
+	for (const name of Object.keys(process.env)) {
+		if (!(name in env))
+			delete process.env[name];
+	}
+	for (const [name, value] of Object.entries(env)) {
+		if (process.env[name] !== value)
+			process.env[name] = value;
+	}
+	Module._initPaths(); // reads NODE_PATH
+}
+
+// How large the heap may become was settled when the process started. What can still be said is how soon to collect.
+function limitHeap(memoryMb) {
+	if (memoryMb > 0 && memoryMb <= 256)
+		v8.setFlagsFromString('--heap-growing-percent=30');
+	else if (memoryMb > 0 && memoryMb <= 1024)
+		v8.setFlagsFromString('--heap-growing-percent=100');
+}
+
+// The channel has done its work, and handlers must not take this process for a child of another program's.
+function closeChannel() {
+	process.disconnect();
+	for (const name of ['send', 'disconnect', 'connected', 'channel', '_channel', '_send', '_disconnect', '_handleQueue'])
+		delete process[name];
+}
+
+function specialise({ env }, handle) {
+	closeChannel();
+	setEnvironment(env);
+	limitHeap(Number(env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE));
+	process.chdir(env.LAMBDA_TASK_ROOT ?? '/');
+	process.argv = [process.argv[0], '/var/runtime/index.mjs'];
+	process.execArgv = [];
+	patchConsole(env);
+	globalThis.awslambda = awslambda;
+	new Worker(handle, env).start(env);
+}
+
+process.once('message', specialise);
+process.send('ready');

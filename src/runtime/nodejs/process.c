@@ -1,0 +1,273 @@
+/* Starting a Node.js and talking to it. The channel is the one that Node.js has for parents that are Node.js too
+ * (NODE_CHANNEL_FD: lines of JSON, descriptors beside them), because only there can it take over a descriptor: its own
+ * line when it is ready, ours with the environment and the lane.
+ *
+ * Single-threaded and blocking: there is one Node.js in a box and this process, the box's first, has nothing else to
+ * do. The script is a file for as long as Node.js loads it, in the box's own /tmp: Node.js runs no program it cannot
+ * name. */
+#include "runtime/nodejs/process.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "box/box.h"
+#include "nodejs_script.h"
+#include "wire/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SCRIPT_PATH   "/tmp/.wick-nodejs.cjs"
+#define CHANNEL_FD    3
+#define LINE_MAX_SIZE 4096 /* of its answer */
+#define EXIT_NO_EXEC  127
+#define EXIT_SIGNAL   128 /* as shells say it */
+
+static int write_script(struct err *err)
+{
+	const char *p = (const char *)nodejs_script;
+	size_t left = sizeof(nodejs_script);
+	int fd = open(SCRIPT_PATH, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+
+	if (fd < 0)
+		return err_set(err, errno, "write the runtime's script to %s", SCRIPT_PATH);
+	while (left) {
+		ssize_t n = write(fd, p, left);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err_set(err, errno, "write the runtime's script to %s", SCRIPT_PATH);
+			close(fd);
+			return -1;
+		}
+		p += n;
+		left -= (size_t)n;
+	}
+	close(fd);
+	return 0;
+}
+
+/* What a pooled box's first process still has, Node.js never gets. Writing is left to the mounts to forbid: what is
+ * mounted at /tmp later would not be known to a rule for what is there now. */
+static int drop_rights(struct err *err)
+{
+	struct box_op ops[] = {
+		{.kind = BOX_LANDLOCK, .to = STR("/"), .flags = BOX_WRITABLE},
+		{.kind = BOX_RIGHTS, .value = BOX_PROFILE_WORKER},
+	};
+	struct str argv[] = {STR("node")};
+	const struct boxplan plan = {
+		.n_fds = 1,
+		.ops = ops,
+		.n_ops = ARRAY_SIZE(ops),
+		.argv = argv,
+		.n_argv = ARRAY_SIZE(argv),
+		.cwd = STR("/"),
+	};
+	struct box_result res;
+
+	return box_enter(&plan, (int[]){-1}, 1, &res, err);
+}
+
+static int in_child(int channel, uint64_t memory_mb, bool drop, struct err *err)
+{
+	char old_space[64], semi_space[64];
+	char script[] = SCRIPT_PATH, program[] = "node";
+	char *argv[] = {program, script, NULL, NULL, NULL};
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	if (drop && drop_rights(err) < 0)
+		return -1;
+	if (dup2(channel, CHANNEL_FD) < 0 || fcntl(CHANNEL_FD, F_SETFD, 0) < 0)
+		return err_set(err, errno, "pass a descriptor to Node.js");
+	close_range(CHANNEL_FD + 1, UINT_MAX, 0);
+	if (memory_mb) {
+		/* The shares that AWS's runtimes give. */
+		snprintf(old_space, sizeof(old_space), "--max-old-space-size=%llu",
+			 (unsigned long long)(memory_mb * 9 / 10));
+		snprintf(semi_space, sizeof(semi_space), "--max-semi-space-size=%llu",
+			 (unsigned long long)MAX(memory_mb / 20, 1u));
+		argv[1] = old_space;
+		argv[2] = semi_space;
+		argv[3] = script;
+	}
+	setenv("NODE_CHANNEL_FD", "3", 1);
+	execvp(program, argv);
+	if (errno == ENOENT)
+		return err_set(err, 0, "Node.js is not installed on this node: no program node in %s", getenv("PATH"));
+	return err_set(err, errno, "run node");
+}
+
+/* An error of the child's comes as a line of its own kind: no JSON begins with '!'. */
+static _noreturn_ void child(int channel, uint64_t memory_mb, bool drop)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	_cleanup_(buf_done) struct buf line = BUF_NULL;
+
+	in_child(channel, memory_mb, drop, &err);
+	buf_printf(&line, "!%s\n", err.msg ? err.msg : "Node.js does not start");
+	if (send(CHANNEL_FD, line.p, line.n, MSG_NOSIGNAL) < 0 && send(channel, line.p, line.n, MSG_NOSIGNAL) < 0)
+		fprintf(stderr, "wick-nodejs: %s", line.p + 1);
+	_exit(EXIT_NO_EXEC);
+}
+
+int node_start(struct node_process *ret, uint64_t memory_mb, bool drop, struct err *err)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (write_script(err) < 0)
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(err, errno, "make a channel to Node.js");
+	pid = fork();
+	if (pid < 0) {
+		err_set(err, errno, "start a process for Node.js");
+		close(pair[0]);
+		close(pair[1]);
+		return -1;
+	}
+	if (pid == 0)
+		child(pair[1], memory_mb, drop);
+	close(pair[1]);
+	*ret = (struct node_process){.pid = pid, .channel = pair[0]};
+	return 0;
+}
+
+static int ended_early(struct node_process *p, struct err *err)
+{
+	int status = node_wait(p);
+
+	if (status > EXIT_SIGNAL)
+		return err_set(err, 0, "Node.js ended while it started: signal %d (%s)", status - EXIT_SIGNAL,
+			       strsignal(status - EXIT_SIGNAL));
+	return err_set(err, 0, "Node.js ended while it started: exit status %d", status);
+}
+
+int node_wait_loaded(struct node_process *p, struct err *err)
+{
+	char line[LINE_MAX_SIZE];
+	size_t have = 0;
+
+	while (!memchr(line, '\n', have)) {
+		ssize_t n;
+
+		if (have == sizeof(line))
+			return err_set(err, 0, "Node.js does not speak as expected");
+		n = read(p->channel, line + have, sizeof(line) - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return ended_early(p, err);
+		have += (size_t)n;
+	}
+	if (line[0] == '!') {
+		*(char *)memchr(line, '\n', have) = '\0';
+		return err_set(err, 0, "%s", line + 1);
+	}
+	if (unlink(SCRIPT_PATH) < 0 && errno != ENOENT)
+		return err_set(err, errno, "remove %s", SCRIPT_PATH);
+	return 0;
+}
+
+/* {"cmd":"NODE_HANDLE","type":"net.Native","msg":{"env":{...}}} and a line end: how Node.js takes over a descriptor. */
+static void message_of(struct buf *b, const struct boxplan *plan)
+{
+	buf_adds(b, "{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Native\",\"msg\":{\"env\":{");
+	for (size_t i = 0, n = 0; i < plan->n_env; i++) {
+		struct str name, value;
+
+		if (!str_cut(plan->env[i], '=', &name, &value))
+			continue;
+		if (n++)
+			buf_addc(b, ',');
+		json_write_string(b, name);
+		buf_addc(b, ':');
+		json_write_string(b, value);
+	}
+	buf_adds(b, "}}}\n");
+}
+
+static ssize_t send_beside(int sock, const char *p, size_t n, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *)(uintptr_t)p, n};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control.room;
+		msg.msg_controllen = sizeof(control.room);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL);
+}
+
+int node_specialise(struct node_process *p, const struct boxplan *plan, int lane, struct err *err)
+{
+	_cleanup_(buf_done) struct buf message = BUF_NULL;
+	size_t sent = 0;
+	int fd = lane;
+
+	message_of(&message, plan);
+	while (sent < message.n) {
+		ssize_t n = send_beside(p->channel, message.p + sent, message.n - sent, fd);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		fd = -1;
+		sent += (size_t)n;
+	}
+	mem_wipe(message.p, message.n);
+	if (sent < message.n)
+		return err_set(err, errno, "give Node.js its function");
+	return 0;
+}
+
+static volatile pid_t terminate_pid;
+
+static void pass_on(int signo)
+{
+	kill(terminate_pid, signo);
+}
+
+int node_wait(struct node_process *p)
+{
+	struct sigaction sa = {.sa_handler = pass_on};
+	int status;
+
+	terminate_pid = p->pid;
+	sigaction(SIGTERM, &sa, NULL);
+	for (;;) {
+		pid_t pid = waitpid(-1, &status, 0);
+
+		if (pid == p->pid)
+			break;
+		if (pid < 0 && errno != EINTR)
+			return EXIT_SIGNAL;
+	}
+	p->pid = -1;
+	return WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
