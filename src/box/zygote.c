@@ -90,6 +90,16 @@ static void lane_send_frame(int lane, uint8_t type, struct str meta, struct str 
 	(void)fd_send(lane, b.p, b.n, &fd, fd >= 0 ? 1 : 0);
 }
 
+void zygote_send_boxed(int lane, const struct box_result *res)
+{
+	_cleanup_(buf_done) struct buf meta = BUF_NULL;
+
+	frame_meta_add_u64(&meta, FRAME_KEY_BOX_US, res->us);
+	lane_send_frame(lane, FRAME_BOXED, buf_str(&meta), STR_NULL, res->listen_fd);
+	if (res->listen_fd >= 0)
+		close(res->listen_fd);
+}
+
 static _noreturn_ void child_fail(int lane, const char *why)
 {
 	_cleanup_(buf_done) struct buf meta = BUF_NULL, body = BUF_NULL;
@@ -164,7 +174,6 @@ static void child_seal(struct order *o, int control)
 static _noreturn_ void child_run(struct zygote *z, struct order *o)
 {
 	const struct sched_param batch = {0};
-	_cleanup_(buf_done) struct buf meta = BUF_NULL;
 	struct err err = ERR_NULL;
 	struct box_result res;
 
@@ -179,10 +188,9 @@ static _noreturn_ void child_run(struct zygote *z, struct order *o)
 	if (box_enter(&o->plan, o->fds, o->n_fds, &res, &err) < 0)
 		child_fail(o->fds[0], err.msg);
 	child_seal(o, z->control);
-	frame_meta_add_u64(&meta, FRAME_KEY_BOX_US, res.us);
-	lane_send_frame(o->fds[0], FRAME_BOXED, buf_str(&meta), STR_NULL, res.listen_fd);
-	if (res.listen_fd >= 0)
-		close(res.listen_fd);
+	/* A pooled box has no lane yet, and says it when it has (runtime/nodejs/pool.c). */
+	if (o->plan.ops[o->plan.n_ops - 1].value != BOX_PROFILE_POOL)
+		zygote_send_boxed(o->fds[0], &res);
 
 	struct zygote_worker w = {.plan = &o->plan, .lane = o->fds[0], .fds = o->fds, .n_fds = o->n_fds};
 

@@ -28,3 +28,5 @@ int zygote_main(int argc, char **argv, const struct zygote_runtime *rt, void *ar
 /* Serves FORK messages on a control socket; for SnapStart called in a worker, whose children are its own and are
  * reported by EXITED. Returns when the socket is closed. */
 int zygote_serve(int control, bool own_children, const struct zygote_runtime *rt, void *arg);
+/* Frame BOXED with res's listening socket, which is closed here. For who enters a box by a second plan of its own. */
+void zygote_send_boxed(int lane, const struct box_result *res);

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "runtime/nodejs/process.h"
 #include "sys/fdpass.h"
-#include "wire/frame.h"
 #include "wire/zygote.h"
 
 #include <errno.h>
@@ -29,22 +28,6 @@ static void say(int control, enum zygote_message type, const uint8_t id[static 1
 	/* A node that does not listen any more sees how this process ends. */
 	if (send(control, packet.p, packet.n, MSG_NOSIGNAL) < 0)
 		return;
-}
-
-/* To the gate: the box is closed, and here is the socket by which it reaches Wick's API. */
-static int send_boxed(int lane, const struct box_result *res)
-{
-	_cleanup_(buf_done) struct buf frame = BUF_NULL, meta = BUF_NULL;
-	ssize_t n;
-
-	frame_meta_add_u64(&meta, FRAME_KEY_BOX_US, res->us);
-	frame_header((uint8_t *)buf_reserve(&frame, FRAME_HEADER_SIZE), FRAME_BOXED, no_id, meta.n, 0);
-	frame.n = FRAME_HEADER_SIZE;
-	buf_add_str(&frame, buf_str(&meta));
-	n = fd_send(lane, frame.p, frame.n, &res->listen_fd, res->listen_fd >= 0 ? 1 : 0);
-	if (res->listen_fd >= 0)
-		close(res->listen_fd);
-	return n < 0 ? (int)n : 0;
 }
 
 /* Sleeps until there is a message; false: it never comes. */
@@ -73,7 +56,6 @@ static int specialise(struct node_process *node, const struct zygote_packet *ord
 	_cleanup_(arena_done) struct arena arena = ARENA_NULL;
 	struct box_result res;
 	struct boxplan plan;
-	int r;
 
 	if (boxplan_decode(&plan, order->text, &arena, err) < 0)
 		return -1;
@@ -83,9 +65,7 @@ static int specialise(struct node_process *node, const struct zygote_packet *ord
 		return err_set(err, 0, "the plan has %u descriptors, %zu came", plan.n_fds, n_fds);
 	if (box_enter(&plan, fds, n_fds, &res, err) < 0)
 		return -1;
-	r = send_boxed(fds[0], &res);
-	if (r < 0)
-		return err_set(err, -r, "say that the box is closed");
+	zygote_send_boxed(fds[0], &res);
 	return node_specialise(node, &plan, fds[0], err);
 }
 
