@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "base/time.h"
 #include "gate/match.h"
+#include "model/layer.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -250,13 +251,27 @@ bool lambda_read(struct req *r, struct str name, struct function *ret)
 	return true;
 }
 
-struct str lambda_doc(struct req *r, const struct function *f)
+void lambda_put(struct req *r, struct store_txn *t, enum put_mode mode, const struct function *f,
+		struct str expect_revision)
 {
 	_cleanup_json_ json_t *j = function_to_json(f);
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
+	struct layer_ref *layers = arena_new_n(&r->arena, struct layer_ref, f->n_layers + 1);
+	struct function_row row = {.name = f->name,
+				   .version = f->version,
+				   .revision = f->revision_id,
+				   .code_blob = f->code_blob,
+				   .layers = layers};
 
+	for (size_t i = 0; i < f->n_layers; i++) {
+		struct layer_name name;
+
+		if (layer_name_parse(f->layers[i], &name))
+			layers[row.n_layers++] = (struct layer_ref){.name = name.name, .version = name.version};
+	}
 	json_write(&b, j);
-	return arena_str(&r->arena, buf_str(&b));
+	row.doc = buf_str(&b);
+	store_put_function(t, mode, &row, expect_revision);
 }
 
 static void new_revision(struct req *r, struct function *f)
@@ -328,8 +343,7 @@ static enum step_result change_run(struct req *r)
 	if (!c->quiet)
 		c->f.modified_ms = r->now_ms;
 	t = store_begin(r->g->store);
-	store_put_function(t, FUNCTION_REPLACE, c->f.name, c->f.version, lambda_doc(r, &c->f), c->f.revision_id,
-			   read_revision, c->f.code_blob);
+	lambda_put(r, t, PUT_REPLACE, &c->f, read_revision);
 	return req_commit(r, t, change_committed);
 }
 

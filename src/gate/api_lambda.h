@@ -60,7 +60,9 @@ struct lambda_change *lambda_changed(struct req *r); /* in answer() and failed()
 
 /* A new RevisionId and LastModified. */
 void lambda_touch(struct req *r, struct function *f);
-struct str lambda_doc(struct req *r, const struct function *f); /* for the store */
+/* Into the store: the document, with what it holds. */
+void lambda_put(struct req *r, struct store_txn *t, enum put_mode mode, const struct function *f,
+		struct str expect_revision);
 json_t *lambda_pairs_json(const struct kv *kv, size_t n);
 enum step_result lambda_reply_conf(struct req *r, unsigned status, const struct function *f);
 

@@ -307,8 +307,7 @@ static enum step_result stored(struct req *r)
 	set_code(r, &c->f, c);
 	lambda_touch(r, &c->f);
 	t = store_begin(r->g->store);
-	store_put_function(t, FUNCTION_CREATE, c->f.name, c->f.version, lambda_doc(r, &c->f), c->f.revision_id, STR(""),
-			   c->f.code_blob);
+	lambda_put(r, t, PUT_CREATE, &c->f, STR(""));
 	return req_commit(r, t, created);
 }
 

@@ -396,6 +396,10 @@ enum step_result s3_fail_store(struct req *r, int result)
 		return req_fail(r, FAIL_NO_SUCH_BUCKET);
 	case STORE_E_NO_OBJECT:
 		return req_fail(r, FAIL_NO_SUCH_KEY);
+	case STORE_E_IN_USE:
+	case STORE_E_NO_LAYER:
+	case STORE_E_LIMIT:
+		break; /* of functions */
 	}
 	log_error("request %s: %s: the store answered %d", r->id_text, r->op->name, result);
 	return req_fail(r, FAIL_INTERNAL);

@@ -10,6 +10,8 @@ json_t *alias_to_json(const struct alias *al)
 	json_set_str(o, "version", al->version);
 	json_set_str(o, "description", al->description);
 	json_set_str(o, "revision", al->revision);
+	if (al->policy.n)
+		json_set_str(o, "policy", al->policy);
 	if (al->other.n) {
 		json_set_str(o, "other", al->other);
 		json_object_set_new(o, "weight", json_real(al->weight));
@@ -19,14 +21,14 @@ json_t *alias_to_json(const struct alias *al)
 
 int alias_from_json(struct alias *ret, const json_t *j, struct arena *a, struct err *err)
 {
-	struct alias al = {.description = STR(""), .revision = STR(""), .other = STR("")};
+	struct alias al = {.description = STR(""), .revision = STR(""), .other = STR(""), .policy = STR("")};
 	const json_t *weight = json_object_get(j, "weight");
 
 	if (!json_is_object(j))
 		return err_set(err, 0, "an alias is not an object");
 	if (json_need_str(j, "name", &al.name, err) || json_need_str(j, "version", &al.version, err) ||
 	    json_opt_str(j, "description", &al.description, err) || json_opt_str(j, "revision", &al.revision, err) ||
-	    json_opt_str(j, "other", &al.other, err))
+	    json_opt_str(j, "other", &al.other, err) || json_opt_str(j, "policy", &al.policy, err))
 		return -1;
 	if (weight && !json_is_number(weight))
 		return err_set(err, 0, "weight is not a number");

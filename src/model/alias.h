@@ -5,8 +5,9 @@
 
 struct alias {
 	struct str name, version, description, revision;
-	struct str other; /* a second version; n == 0: none */
-	double weight;    /* of the second: 0.0 to 1.0 */
+	struct str other;  /* a second version; n == 0: none */
+	double weight;     /* of the second: 0.0 to 1.0 */
+	struct str policy; /* resource policy, JSON; n == 0: none */
 };
 
 json_t *alias_to_json(const struct alias *al);

@@ -13,7 +13,8 @@ static void round_trip(void **state)
 				 .description = STR("what users see"),
 				 .revision = STR("r1"),
 				 .other = STR("4"),
-				 .weight = 0.05};
+				 .weight = 0.05,
+				 .policy = STR("{}")};
 	_cleanup_(arena_done) struct arena a = ARENA_NULL;
 	_cleanup_json_ json_t *j = alias_to_json(&al), *again = NULL;
 	struct alias b;
@@ -21,7 +22,7 @@ static void round_trip(void **state)
 	assert_int_equal(alias_from_json(&b, j, &a, NULL), 0);
 	assert_true(str_eqz(b.name, "prod") && str_eqz(b.version, "3") && str_eqz(b.other, "4"));
 	assert_true(str_eqz(b.description, "what users see") && str_eqz(b.revision, "r1"));
-	assert_true(b.weight == 0.05);
+	assert_true(b.weight == 0.05 && str_eqz(b.policy, "{}"));
 	again = alias_to_json(&b);
 	assert_true(json_equal(j, again));
 }

@@ -320,23 +320,64 @@ void store_complete_upload(struct store_txn *t, struct str upload_id, const stru
 									.cond = copy_condition(&t->arena, c)};
 }
 
-void store_put_function(struct store_txn *t, enum function_put mode, struct str name, struct str version,
-			struct str doc, struct str revision, struct str expect_revision, struct str code_blob)
+void store_put_function(struct store_txn *t, enum put_mode mode, const struct function_row *f,
+			struct str expect_revision)
 {
+	struct op_put_function *o = &add(t, OP_PUT_FUNCTION)->put_function;
 	struct arena *a = &t->arena;
+	struct layer_ref *layers = f->n_layers ? arena_new_n(a, struct layer_ref, f->n_layers) : NULL;
 
-	add(t, OP_PUT_FUNCTION)->put_function = (struct op_put_function){.mode = mode,
-									 .name = arena_str(a, name),
-									 .version = arena_str(a, version),
-									 .doc = arena_str(a, doc),
-									 .revision = arena_str(a, revision),
-									 .expect = arena_str(a, expect_revision),
-									 .blob = arena_str(a, code_blob)};
+	for (size_t i = 0; i < f->n_layers; i++)
+		layers[i] =
+			(struct layer_ref){.name = arena_str(a, f->layers[i].name), .version = f->layers[i].version};
+	*o = (struct op_put_function){.mode = mode,
+				      .row = {.name = arena_str(a, f->name),
+					      .version = arena_str(a, f->version),
+					      .doc = arena_str(a, f->doc),
+					      .revision = arena_str(a, f->revision),
+					      .code_blob = arena_str(a, f->code_blob),
+					      .layers = layers,
+					      .n_layers = f->n_layers},
+				      .expect = arena_str(a, expect_revision)};
 }
 
 void store_delete_function(struct store_txn *t, struct str name)
 {
 	add_name(t, OP_DELETE_FUNCTION, name);
+}
+
+void store_delete_version(struct store_txn *t, struct str name, struct str version)
+{
+	add(t, OP_DELETE_VERSION)->record =
+		(struct record){.function = arena_str(&t->arena, name), .version = arena_str(&t->arena, version)};
+}
+
+void store_put_record(struct store_txn *t, enum put_mode mode, const struct record *rec, struct str expect_revision,
+		      uint64_t sum_max)
+{
+	add(t, OP_PUT_RECORD)->put_record = (struct op_put_record){.mode = mode,
+								   .record = copy_record(&t->arena, rec),
+								   .expect = arena_str(&t->arena, expect_revision),
+								   .sum_max = sum_max};
+}
+
+void store_delete_record(struct store_txn *t, enum record_kind kind, struct str function, struct str key)
+{
+	add(t, OP_DELETE_RECORD)->record = (struct record){
+		.kind = kind, .function = arena_str(&t->arena, function), .key = arena_str(&t->arena, key)};
+}
+
+void store_put_layer(struct store_txn *t, struct str name, uint64_t version, struct str doc, struct str blob)
+{
+	add(t, OP_PUT_LAYER)->layer = (struct op_layer){.name = arena_str(&t->arena, name),
+							.version = version,
+							.doc = arena_str(&t->arena, doc),
+							.blob = arena_str(&t->arena, blob)};
+}
+
+void store_delete_layer(struct store_txn *t, struct str name, uint64_t version)
+{
+	add(t, OP_DELETE_LAYER)->layer = (struct op_layer){.name = arena_str(&t->arena, name), .version = version};
 }
 
 void store_put_event(struct store_txn *t, const struct event *e)
@@ -422,6 +463,47 @@ int store_list_functions(struct store_reader *r, struct arena *a, struct str aft
 			 size_t *n, bool *truncated)
 {
 	return r->store->ops->list_functions(r, a, after, max, docs, n, truncated);
+}
+
+int store_list_versions(struct store_reader *r, struct arena *a, struct str name, struct str after,
+			int64_t after_version, uint32_t max, struct str **docs, size_t *n, bool *truncated)
+{
+	return r->store->ops->list_versions(r, a, name, after, after_version, max, docs, n, truncated);
+}
+
+int store_get_record(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function,
+		     struct str key, struct record **ret)
+{
+	return r->store->ops->get_record(r, a, kind, function, key, ret);
+}
+
+int store_list_records(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function,
+		       struct str after, uint32_t max, struct record **ret, size_t *n, bool *truncated)
+{
+	return r->store->ops->list_records(r, a, kind, function, after, max, ret, n, truncated);
+}
+
+int store_last_layer(struct store_reader *r, struct str name, uint64_t *ret)
+{
+	return r->store->ops->last_layer(r, name, ret);
+}
+
+int store_get_layer(struct store_reader *r, struct arena *a, struct str name, uint64_t version, struct str *doc,
+		    bool *deleted)
+{
+	return r->store->ops->get_layer(r, a, name, version, doc, deleted);
+}
+
+int store_list_layer_versions(struct store_reader *r, struct arena *a, struct str name, uint64_t before, uint32_t max,
+			      struct str **docs, size_t *n, bool *truncated)
+{
+	return r->store->ops->list_layer_versions(r, a, name, before, max, docs, n, truncated);
+}
+
+int store_list_layers(struct store_reader *r, struct arena *a, struct str after, uint32_t max, struct str **names,
+		      size_t *n, bool *truncated)
+{
+	return r->store->ops->list_layers(r, a, after, max, names, n, truncated);
 }
 
 int store_due_events(struct store_reader *r, struct arena *a, int64_t until_ms, uint32_t max, struct event **ret,

@@ -17,12 +17,15 @@
 #include "sys/loop.h"
 
 enum store_error {
-	STORE_E_MISSING = 1,  /* bucket, function, upload, event: not there */
+	STORE_E_MISSING = 1,  /* bucket, function, record, upload, event: not there */
 	STORE_E_EXISTS,       /* there already */
 	STORE_E_NOT_EMPTY,    /* bucket with objects or uploads */
 	STORE_E_PRECONDITION, /* If-Match / If-None-Match / RevisionId does not hold */
 	STORE_E_NO_BUCKET,
 	STORE_E_NO_OBJECT, /* If-Match on a key that is not there */
+	STORE_E_IN_USE,    /* version that an alias names */
+	STORE_E_NO_LAYER,  /* function that names a layer version that is not there */
+	STORE_E_LIMIT,     /* sum of numbers over what the account or the function has */
 };
 
 struct store;
@@ -116,17 +119,77 @@ int store_list_uploads(struct store_reader *r, struct arena *a, const struct upl
 		       struct upload_list *ret); /* NO_BUCKET */
 
 /* Functions: a JSON document per name and version (model/function.h). */
-enum function_put { FUNCTION_CREATE, FUNCTION_REPLACE };
-/* CREATE: EXISTS. REPLACE: MISSING, and PRECONDITION when expect_revision (n != 0) is not the document's RevisionId.
- * revision and blob are kept beside the document; a code blob no version holds any more is reaped. */
-void store_put_function(struct store_txn *t, enum function_put mode, struct str name, struct str version,
-			struct str doc, struct str revision, struct str expect_revision, struct str code_blob);
-void store_delete_function(struct store_txn *t, struct str name); /* MISSING; all versions */
+enum put_mode { PUT_CREATE, PUT_REPLACE, PUT_ANY };
+struct layer_ref {
+	struct str name;
+	uint64_t version;
+};
+struct function_row {
+	struct str name, version, doc, revision;
+	struct str code_blob;           /* dies with the last row that holds it */
+	const struct layer_ref *layers; /* a deleted layer version lives on while a row names it */
+	size_t n_layers;
+};
+/* CREATE: EXISTS. REPLACE: MISSING, and PRECONDITION when expect_revision (n != 0) is not the row's. NO_LAYER. */
+void store_put_function(struct store_txn *t, enum put_mode mode, const struct function_row *f,
+			struct str expect_revision);
+/* All versions, and every record of it. MISSING. */
+void store_delete_function(struct store_txn *t, struct str name);
+/* One version, and the records whose key it is. MISSING; IN_USE: an alias names it. */
+void store_delete_version(struct store_txn *t, struct str name, struct str version);
 int store_get_function(struct store_reader *r, struct arena *a, struct str name, struct str version,
 		       struct str *doc); /* MISSING */
 /* The $LATEST document of each, by name; after: a name. */
 int store_list_functions(struct store_reader *r, struct arena *a, struct str after, uint32_t max, struct str **docs,
 			 size_t *n, bool *truncated);
+/* Every version's document, $LATEST first and then by number, of one function or (name n == 0) of all, by name. Only
+ * what comes after a version (0: $LATEST, -1: nothing yet) of the name after (n == 0: name). */
+int store_list_versions(struct store_reader *r, struct arena *a, struct str name, struct str after,
+			int64_t after_version, uint32_t max, struct str **docs, size_t *n, bool *truncated);
+
+/* What is configured about a function beside its documents, by kind and key. It goes with the function; what has the
+ * key of a version or an alias goes with that. */
+enum record_kind {
+	RECORD_ALIAS = 1,   /* key: its name. doc: model/alias.h */
+	RECORD_URL,         /* key: an alias, or "". doc: model/url_conf.h */
+	RECORD_RESERVED,    /* key: "" */
+	RECORD_PROVISIONED, /* key: a version or an alias. doc: {"modified_ms"} */
+};
+struct record {
+	enum record_kind kind;
+	struct str function, key, doc;
+	struct str revision; /* n == 0: it has none */
+	struct str version,
+		other;   /* ALIAS: the versions that it names, which cannot go before it. other may be empty */
+	uint32_t number; /* RESERVED, PROVISIONED */
+};
+/* MISSING: the function, what the key or an alias names, or (REPLACE) the record itself is not there. CREATE: EXISTS.
+ * PRECONDITION: expect_revision (n != 0) is not the record's. LIMIT: with it the numbers of all records of this kind
+ * (RESERVED: of all functions, else of its own) would be more than sum_max. */
+void store_put_record(struct store_txn *t, enum put_mode mode, const struct record *rec, struct str expect_revision,
+		      uint64_t sum_max);
+void store_delete_record(struct store_txn *t, enum record_kind kind, struct str function, struct str key); /* MISSING */
+int store_get_record(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function,
+		     struct str key, struct record **ret); /* MISSING */
+/* By function and key; function n == 0: of all functions, then after is ignored. after: a key. */
+int store_list_records(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function,
+		       struct str after, uint32_t max, struct record **ret, size_t *n, bool *truncated);
+
+/* Layers: a JSON document (model/layer.h) and a blob per name and version. Numbers are given once. */
+void store_put_layer(struct store_txn *t, struct str name, uint64_t version, struct str doc,
+		     struct str blob); /* EXISTS: version is not store_last_layer + 1 */
+/* It is listed no more; document and blob stay until no function row names it. Absent is fine. */
+void store_delete_layer(struct store_txn *t, struct str name, uint64_t version);
+int store_last_layer(struct store_reader *r, struct str name, uint64_t *ret); /* the highest number given; 0: none */
+/* deleted: only functions that have it already may use it. */
+int store_get_layer(struct store_reader *r, struct arena *a, struct str name, uint64_t version, struct str *doc,
+		    bool *deleted); /* MISSING */
+/* The documents of a layer's versions that are not deleted, newest first, below a number. */
+int store_list_layer_versions(struct store_reader *r, struct arena *a, struct str name, uint64_t before, uint32_t max,
+			      struct str **docs, size_t *n, bool *truncated);
+/* The names of layers that have versions, by name. */
+int store_list_layers(struct store_reader *r, struct arena *a, struct str after, uint32_t max, struct str **names,
+		      size_t *n, bool *truncated);
 
 /* Asynchronous events */
 void store_put_event(struct store_txn *t, const struct event *e); /* replaces one of that id */
@@ -155,5 +218,6 @@ int store_list_usage(struct store_reader *r, struct arena *a, struct str functio
 /* Blobs to be removed from disk; acknowledged when gone. */
 int store_dead_blobs(struct store_reader *r, struct arena *a, uint32_t max, struct str **ret, size_t *n);
 void store_blob_reaped(struct store_txn *t, struct str blob);
-/* Of these ids, which are held by an object, part or function? live[i] set. Scans; for recovery after a crash. */
+/* Of these ids, which are held by an object, part, function or layer? live[i] set. Scans; for recovery after a crash.
+ */
 int store_blobs_live(struct store_reader *r, const struct str *ids, size_t n, bool *live);

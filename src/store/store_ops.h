@@ -22,6 +22,11 @@ enum op_kind {
 	OP_COMPLETE_UPLOAD,
 	OP_PUT_FUNCTION,
 	OP_DELETE_FUNCTION,
+	OP_DELETE_VERSION,
+	OP_PUT_RECORD,
+	OP_DELETE_RECORD,
+	OP_PUT_LAYER,
+	OP_DELETE_LAYER,
 	OP_PUT_EVENT,
 	OP_DELETE_EVENT,
 	OP_SET_EVENT,
@@ -47,8 +52,21 @@ struct op_put_part {
 };
 
 struct op_put_function {
-	enum function_put mode;
-	struct str name, version, doc, revision, expect, blob;
+	enum put_mode mode;
+	struct function_row row;
+	struct str expect;
+};
+
+struct op_put_record {
+	enum put_mode mode;
+	struct record record;
+	struct str expect;
+	uint64_t sum_max;
+};
+
+struct op_layer {
+	struct str name, doc, blob;
+	uint64_t version;
 };
 
 struct op_set_event {
@@ -75,6 +93,9 @@ struct op {
 		struct upload upload;
 		struct op_put_part put_part;
 		struct op_put_function put_function;
+		struct op_put_record put_record;
+		struct record record; /* OP_DELETE_RECORD, OP_DELETE_VERSION: its names */
+		struct op_layer layer;
 		struct event event;
 		struct op_set_event set_event;
 		struct op_redrive redrive;
@@ -125,6 +146,19 @@ struct store_ops {
 			    struct str *doc);
 	int (*list_functions)(struct store_reader *r, struct arena *a, struct str after, uint32_t max,
 			      struct str **docs, size_t *n, bool *truncated);
+	int (*list_versions)(struct store_reader *r, struct arena *a, struct str name, struct str after,
+			     int64_t after_version, uint32_t max, struct str **docs, size_t *n, bool *truncated);
+	int (*get_record)(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function,
+			  struct str key, struct record **ret);
+	int (*list_records)(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function,
+			    struct str after, uint32_t max, struct record **ret, size_t *n, bool *truncated);
+	int (*last_layer)(struct store_reader *r, struct str name, uint64_t *ret);
+	int (*get_layer)(struct store_reader *r, struct arena *a, struct str name, uint64_t version, struct str *doc,
+			 bool *deleted);
+	int (*list_layer_versions)(struct store_reader *r, struct arena *a, struct str name, uint64_t before,
+				   uint32_t max, struct str **docs, size_t *n, bool *truncated);
+	int (*list_layers)(struct store_reader *r, struct arena *a, struct str after, uint32_t max, struct str **names,
+			   size_t *n, bool *truncated);
 	int (*due_events)(struct store_reader *r, struct arena *a, int64_t until_ms, uint32_t max, struct event **ret,
 			  size_t *n);
 	int (*next_event_due)(struct store_reader *r, int64_t *due_ms);
@@ -170,6 +204,7 @@ struct bucket copy_bucket(struct arena *a, const struct bucket *b);
 struct object copy_object(struct arena *a, const struct object *o);
 struct upload copy_upload(struct arena *a, const struct upload *u);
 struct upload_part copy_part(struct arena *a, const struct upload_part *p);
+struct record copy_record(struct arena *a, const struct record *r);
 struct event copy_event(struct arena *a, const struct event *e);
 struct usage copy_usage(struct arena *a, const struct usage *u);
 
@@ -210,5 +245,10 @@ int64_t usage_day(int64_t ms);
 struct usage_sum usage_one(const struct usage *u);
 void usage_sums_add(struct usage_sums *s, const struct usage_sum *one);
 void usage_sums_done(struct usage_sums *s, struct usage_sum **ret, size_t *n); /* sorted; frees the map */
+
+/* 0 for $LATEST. */
+int64_t version_number(struct str version);
+/* Adds one to a page of at most max in an arena; false: the page is full, *truncated is set. */
+bool page_add(struct arena *a, struct str **page, size_t *n, uint32_t max, bool *truncated, struct str one);
 
 bool event_is_of(const struct event *e, struct str function);

@@ -17,7 +17,7 @@ static struct row *row_free(struct row *r)
 	return NULL;
 }
 
-static struct row *row_new(struct str a, struct str b)
+struct row *ram_row(struct str a, struct str b)
 {
 	struct row *r = xnew(struct row);
 
@@ -91,12 +91,12 @@ static void note(struct ram_store *s, enum table table, struct row *old, struct 
 	s->notes[s->n_notes++] = (struct note){.table = table, .old = old, .now = now};
 }
 
-static void put(struct ram_store *s, enum table table, struct row *now)
+void ram_put(struct ram_store *s, enum table table, struct row *now)
 {
 	note(s, table, swap_row(s, table, now->a, now->b, now), now);
 }
 
-static void del(struct ram_store *s, enum table table, struct str a, struct str b)
+void ram_del(struct ram_store *s, enum table table, struct str a, struct str b)
 {
 	struct row *old = swap_row(s, table, a, b, NULL);
 
@@ -118,10 +118,10 @@ static void settle_notes(struct ram_store *s, bool keep)
 	}
 }
 
-static void dead(struct ram_store *s, struct str blob)
+void ram_dead(struct ram_store *s, struct str blob)
 {
 	if (blob.n && !ram_find(s, DEAD, blob, STR("")))
-		put(s, DEAD, row_new(blob, STR("")));
+		ram_put(s, DEAD, ram_row(blob, STR("")));
 }
 
 static int put_bucket(struct ram_store *s, const struct bucket *b)
@@ -130,9 +130,9 @@ static int put_bucket(struct ram_store *s, const struct bucket *b)
 
 	if (ram_find(s, BUCKETS, b->name, STR("")))
 		return STORE_E_EXISTS;
-	r = row_new(b->name, STR(""));
+	r = ram_row(b->name, STR(""));
 	r->bucket = copy_bucket(&r->arena, b);
-	put(s, BUCKETS, r);
+	ram_put(s, BUCKETS, r);
 	return 0;
 }
 
@@ -143,7 +143,7 @@ static int set_bucket(struct ram_store *s, const struct op_set_bucket *o)
 
 	if (!old)
 		return STORE_E_NO_BUCKET;
-	r = row_new(o->name, STR(""));
+	r = ram_row(o->name, STR(""));
 	r->bucket = copy_bucket(&r->arena, &old->bucket);
 	doc = arena_str(&r->arena, o->doc);
 	switch (o->field) {
@@ -160,7 +160,7 @@ static int set_bucket(struct ram_store *s, const struct op_set_bucket *o)
 		r->bucket.tagging = doc;
 		break;
 	}
-	put(s, BUCKETS, r);
+	ram_put(s, BUCKETS, r);
 	return 0;
 }
 
@@ -177,7 +177,7 @@ static int delete_bucket(struct ram_store *s, struct str name)
 	for (size_t i = 0; i < uploads->n; i++)
 		if (str_eq(uploads->rows[i]->upload.object.bucket, name))
 			return STORE_E_NOT_EMPTY;
-	del(s, BUCKETS, name, STR(""));
+	ram_del(s, BUCKETS, name, STR(""));
 	return 0;
 }
 
@@ -185,7 +185,7 @@ static void bury(struct ram_store *s, const struct object *old, const struct obj
 {
 	for (size_t i = 0; i < old->n_extents; i++)
 		if (!heir || !holds_blob(heir, old->extents[i].blob))
-			dead(s, old->extents[i].blob);
+			ram_dead(s, old->extents[i].blob);
 }
 
 static int put_object(struct ram_store *s, const struct op_put_object *p)
@@ -201,9 +201,9 @@ static int put_object(struct ram_store *s, const struct op_put_object *p)
 		return r;
 	if (old)
 		bury(s, &old->object, o);
-	now = row_new(o->bucket, o->key);
+	now = ram_row(o->bucket, o->key);
 	now->object = copy_object(&now->arena, o);
-	put(s, OBJECTS, now);
+	ram_put(s, OBJECTS, now);
 	return 0;
 }
 
@@ -216,7 +216,7 @@ static int delete_object(struct ram_store *s, const struct object *o)
 	if (!old)
 		return 0;
 	bury(s, &old->object, NULL);
-	del(s, OBJECTS, o->bucket, o->key);
+	ram_del(s, OBJECTS, o->bucket, o->key);
 	return 0;
 }
 
@@ -226,11 +226,11 @@ static int set_object_tags(struct ram_store *s, const struct object *o)
 
 	if (!old)
 		return STORE_E_NO_OBJECT;
-	now = row_new(o->bucket, o->key);
+	now = ram_row(o->bucket, o->key);
 	now->object = copy_object(&now->arena, &old->object);
 	copy_kvs(&now->arena, &now->object.tags, o->tags, o->n_tags);
 	now->object.n_tags = o->n_tags;
-	put(s, OBJECTS, now);
+	ram_put(s, OBJECTS, now);
 	return 0;
 }
 
@@ -240,9 +240,9 @@ static int put_upload(struct ram_store *s, const struct upload *u)
 
 	if (!ram_find(s, BUCKETS, u->object.bucket, STR("")))
 		return STORE_E_NO_BUCKET;
-	r = row_new(u->id, STR(""));
+	r = ram_row(u->id, STR(""));
 	r->upload = copy_upload(&r->arena, u);
-	put(s, UPLOADS, r);
+	ram_put(s, UPLOADS, r);
 	return 0;
 }
 
@@ -262,10 +262,10 @@ static int put_part(struct ram_store *s, const struct op_put_part *p)
 	if (!ram_find(s, UPLOADS, p->upload_id, STR("")))
 		return STORE_E_MISSING;
 	if (old && !str_eq(old->part.blob, p->part.blob))
-		dead(s, old->part.blob);
-	now = row_new(p->upload_id, key);
+		ram_dead(s, old->part.blob);
+	now = ram_row(p->upload_id, key);
 	now->part = copy_part(&now->arena, &p->part);
-	put(s, PARTS, now);
+	ram_put(s, PARTS, now);
 	return 0;
 }
 
@@ -279,10 +279,10 @@ static int end_upload(struct ram_store *s, struct str id, const struct object *h
 		return STORE_E_MISSING;
 	while ((r = ram_at(parts, i)) && str_eq(r->a, id)) {
 		if (!heir || !holds_blob(heir, r->part.blob))
-			dead(s, r->part.blob);
-		del(s, PARTS, r->a, r->b);
+			ram_dead(s, r->part.blob);
+		ram_del(s, PARTS, r->a, r->b);
 	}
-	del(s, UPLOADS, id, STR(""));
+	ram_del(s, UPLOADS, id, STR(""));
 	return 0;
 }
 
@@ -296,57 +296,12 @@ static int complete_upload(struct ram_store *s, const struct op_put_object *p)
 	return r ? r : end_upload(s, p->upload_id, &p->object);
 }
 
-static void bury_code(struct ram_store *s, struct str blob)
-{
-	struct table_rows *t = &s->tables[FUNCTIONS];
-
-	for (size_t i = 0; i < t->n; i++)
-		if (str_eq(t->rows[i]->function.blob, blob))
-			return;
-	dead(s, blob);
-}
-
-static int put_function(struct ram_store *s, const struct op_put_function *f)
-{
-	struct row *old = ram_find(s, FUNCTIONS, f->name, f->version), *now;
-
-	if (f->mode == FUNCTION_CREATE && old)
-		return STORE_E_EXISTS;
-	if (f->mode == FUNCTION_REPLACE && !old)
-		return STORE_E_MISSING;
-	if (f->mode == FUNCTION_REPLACE && f->expect.n && !str_eq(f->expect, old->function.revision))
-		return STORE_E_PRECONDITION;
-	now = row_new(f->name, f->version);
-	now->function.doc = arena_str(&now->arena, f->doc);
-	now->function.revision = arena_str(&now->arena, f->revision);
-	now->function.blob = arena_str(&now->arena, f->blob);
-	put(s, FUNCTIONS, now);
-	if (old)
-		bury_code(s, old->function.blob);
-	return 0;
-}
-
-static int delete_function(struct ram_store *s, struct str name)
-{
-	struct table_rows *t = &s->tables[FUNCTIONS];
-	size_t i = ram_place(t, name, STR(""));
-	struct row *r = ram_at(t, i);
-
-	if (!r || !str_eq(r->a, name))
-		return STORE_E_MISSING;
-	while ((r = ram_at(t, i)) && str_eq(r->a, name)) {
-		del(s, FUNCTIONS, r->a, r->b);
-		bury_code(s, r->function.blob);
-	}
-	return 0;
-}
-
 static int put_event(struct ram_store *s, const struct event *e)
 {
-	struct row *r = row_new(e->id, STR(""));
+	struct row *r = ram_row(e->id, STR(""));
 
 	r->event = copy_event(&r->arena, e);
-	put(s, EVENTS, r);
+	ram_put(s, EVENTS, r);
 	return 0;
 }
 
@@ -402,9 +357,9 @@ static int add_usage(struct ram_store *s, const struct usage *u)
 
 	if (ram_find(s, USAGE, key, u->request_id))
 		return 0;
-	r = row_new(key, u->request_id);
+	r = ram_row(key, u->request_id);
 	r->usage = copy_usage(&r->arena, u);
-	put(s, USAGE, r);
+	ram_put(s, USAGE, r);
 	return 0;
 }
 
@@ -432,13 +387,23 @@ static int apply_op(struct ram_store *s, const struct op *o)
 	case OP_COMPLETE_UPLOAD:
 		return complete_upload(s, &o->put_object);
 	case OP_PUT_FUNCTION:
-		return put_function(s, &o->put_function);
+		return ram_put_function(s, &o->put_function);
 	case OP_DELETE_FUNCTION:
-		return delete_function(s, o->name);
+		return ram_delete_function(s, o->name);
+	case OP_DELETE_VERSION:
+		return ram_delete_version(s, o->record.function, o->record.version);
+	case OP_PUT_RECORD:
+		return ram_put_record(s, &o->put_record);
+	case OP_DELETE_RECORD:
+		return ram_delete_record(s, &o->record);
+	case OP_PUT_LAYER:
+		return ram_put_layer(s, &o->layer);
+	case OP_DELETE_LAYER:
+		return ram_delete_layer(s, &o->layer);
 	case OP_PUT_EVENT:
 		return put_event(s, &o->event);
 	case OP_DELETE_EVENT:
-		del(s, EVENTS, o->name, STR(""));
+		ram_del(s, EVENTS, o->name, STR(""));
 		return 0;
 	case OP_SET_EVENT:
 		return set_event(s, &o->set_event);
@@ -447,7 +412,7 @@ static int apply_op(struct ram_store *s, const struct op *o)
 	case OP_ADD_USAGE:
 		return add_usage(s, &o->usage);
 	case OP_BLOB_REAPED:
-		del(s, DEAD, o->name, STR(""));
+		ram_del(s, DEAD, o->name, STR(""));
 		return 0;
 	}
 	return 0;

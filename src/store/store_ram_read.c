@@ -3,11 +3,6 @@
 #include "base/mem.h"
 #include "store/store_ram.h"
 
-static struct ram_store *ram_of(struct store_reader *r)
-{
-	return container_of(r->store, struct ram_store, store);
-}
-
 static int ram_get_bucket(struct store_reader *reader, struct arena *a, struct str name, struct bucket **ret)
 {
 	struct ram_store *s = ram_of(reader);
@@ -237,45 +232,6 @@ static int ram_list_uploads(struct store_reader *reader, struct arena *a, const 
 	return r;
 }
 
-static int ram_get_function(struct store_reader *reader, struct arena *a, struct str name, struct str version,
-			    struct str *doc)
-{
-	struct ram_store *s = ram_of(reader);
-	struct row *r;
-
-	pthread_rwlock_rdlock(&s->rows);
-	r = ram_find(s, FUNCTIONS, name, version);
-	if (r)
-		*doc = arena_str(a, r->function.doc);
-	pthread_rwlock_unlock(&s->rows);
-	return r ? 0 : STORE_E_MISSING;
-}
-
-static int ram_list_functions(struct store_reader *reader, struct arena *a, struct str after, uint32_t max,
-			      struct str **docs, size_t *n, bool *truncated)
-{
-	struct ram_store *s = ram_of(reader);
-	struct table_rows *t = &s->tables[FUNCTIONS];
-	struct row *r;
-
-	*docs = NULL;
-	*n = 0;
-	*truncated = false;
-	pthread_rwlock_rdlock(&s->rows);
-	for (size_t i = ram_place(t, after, STR("")); (r = ram_at(t, i)); i++) {
-		if (str_cmp(r->a, after) <= 0 || !str_eqz(r->b, "$LATEST"))
-			continue;
-		if (*n == max) {
-			*truncated = max > 0;
-			break;
-		}
-		*docs = arena_grow(a, *docs, *n, sizeof(**docs));
-		(*docs)[(*n)++] = arena_str(a, r->function.doc);
-	}
-	pthread_rwlock_unlock(&s->rows);
-	return 0;
-}
-
 static int by_due(const void *x, const void *y)
 {
 	const struct event *a = x, *b = y;
@@ -427,6 +383,9 @@ static bool is_live(struct ram_store *s, struct str blob)
 	for (size_t i = 0; i < s->tables[FUNCTIONS].n; i++)
 		if (str_eq(s->tables[FUNCTIONS].rows[i]->function.blob, blob))
 			return true;
+	for (size_t i = 0; i < s->tables[LAYERS].n; i++)
+		if (str_eq(s->tables[LAYERS].rows[i]->layer.blob, blob))
+			return true;
 	return false;
 }
 
@@ -468,6 +427,13 @@ const struct store_ops ram_ops = {
 	.list_uploads = ram_list_uploads,
 	.get_function = ram_get_function,
 	.list_functions = ram_list_functions,
+	.list_versions = ram_list_versions,
+	.get_record = ram_get_record,
+	.list_records = ram_list_records,
+	.last_layer = ram_last_layer,
+	.get_layer = ram_get_layer,
+	.list_layer_versions = ram_list_layer_versions,
+	.list_layers = ram_list_layers,
 	.due_events = ram_due_events,
 	.next_event_due = ram_next_event_due,
 	.list_events = ram_list_events,

@@ -52,6 +52,19 @@ struct upload_part copy_part(struct arena *a, const struct upload_part *p)
 	return c;
 }
 
+struct record copy_record(struct arena *a, const struct record *r)
+{
+	struct record c = *r;
+
+	c.function = arena_str(a, r->function);
+	c.key = arena_str(a, r->key);
+	c.doc = arena_str(a, r->doc);
+	c.revision = arena_str(a, r->revision);
+	c.version = arena_str(a, r->version);
+	c.other = arena_str(a, r->other);
+	return c;
+}
+
 struct event copy_event(struct arena *a, const struct event *e)
 {
 	struct event c = *e;
@@ -73,6 +86,24 @@ struct usage copy_usage(struct arena *a, const struct usage *u)
 	c.function = arena_str(a, u->function);
 	c.version = arena_str(a, u->version);
 	return c;
+}
+
+int64_t version_number(struct str version)
+{
+	int64_t n;
+
+	return str_to_i64(version, &n) ? n : 0;
+}
+
+bool page_add(struct arena *a, struct str **page, size_t *n, uint32_t max, bool *truncated, struct str one)
+{
+	if (*n == max) {
+		*truncated = max > 0;
+		return false;
+	}
+	*page = arena_grow(a, *page, *n, sizeof(**page));
+	(*page)[(*n)++] = arena_str(a, one);
+	return true;
 }
 
 int condition_check(const struct object_condition *c, const struct str *etag)

@@ -14,14 +14,16 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
-#define TEXT_OF_(x)    #x
-#define TEXT_OF(x)     TEXT_OF_(x)
-
-static const char schema[] = "BEGIN IMMEDIATE;\n"
+/* What leads from one schema version to the next; a new file goes the whole way. */
+static const char *const schemas[] = {
+	"BEGIN IMMEDIATE;\n"
 #include "store/schema.inc"
-			     "PRAGMA user_version = " TEXT_OF(SCHEMA_VERSION) ";\n"
-									      "COMMIT;\n";
+	"PRAGMA user_version = 1;\nCOMMIT;\n",
+	"BEGIN IMMEDIATE;\n"
+#include "store/schema_2.inc"
+	"PRAGMA user_version = 2;\nCOMMIT;\n",
+};
+#define SCHEMA_VERSION ((int)ARRAY_SIZE(schemas))
 
 struct sq *sq_of(struct store_reader *r)
 {
@@ -55,6 +57,16 @@ static int apply_op(struct sq *c, const struct op *o)
 		return sq_put_function(c, &o->put_function);
 	case OP_DELETE_FUNCTION:
 		return sq_delete_function(c, o->name);
+	case OP_DELETE_VERSION:
+		return sq_delete_version(c, o->record.function, o->record.version);
+	case OP_PUT_RECORD:
+		return sq_put_record(c, &o->put_record);
+	case OP_DELETE_RECORD:
+		return sq_delete_record(c, &o->record);
+	case OP_PUT_LAYER:
+		return sq_put_layer(c, &o->layer);
+	case OP_DELETE_LAYER:
+		return sq_delete_layer(c, &o->layer);
 	case OP_PUT_EVENT:
 		return sq_put_event(c, &o->event);
 	case OP_DELETE_EVENT:
@@ -164,6 +176,13 @@ static const struct store_ops sqlite_ops = {
 	.list_uploads = sq_list_uploads,
 	.get_function = sq_get_function,
 	.list_functions = sq_list_functions,
+	.list_versions = sq_list_versions,
+	.get_record = sq_get_record,
+	.list_records = sq_list_records,
+	.last_layer = sq_last_layer,
+	.get_layer = sq_get_layer,
+	.list_layer_versions = sq_list_layer_versions,
+	.list_layers = sq_list_layers,
 	.due_events = sq_due_events,
 	.next_event_due = sq_next_event_due,
 	.list_events = sq_list_events,
@@ -194,8 +213,8 @@ static int check_schema(struct sq *c, struct err *err)
 	if (r == 0 && version > SCHEMA_VERSION)
 		return err_set(err, 0, "store %s: made by a newer Wick (schema %lld, this one knows %d)", c->path,
 			       (long long)version, SCHEMA_VERSION);
-	if (r == 0 && version == 0) {
-		r = sq_script(c, schema);
+	for (int64_t v = MAX(version, 0); r == 0 && v < SCHEMA_VERSION; v++) {
+		r = sq_script(c, schemas[v]);
 		if (r < 0 && !sqlite3_get_autocommit(c->db))
 			sq_script(c, "ROLLBACK");
 	}

@@ -6,7 +6,7 @@
 
 #include <sqlite3.h>
 
-#define SQ_STATEMENTS 128 /* power of two, over twice what the code has */
+#define SQ_STATEMENTS 256 /* power of two, over twice what the code has */
 
 struct sq {
 	sqlite3 *db; /* NULL: not open yet */
@@ -98,9 +98,36 @@ int sq_list_uploads(struct store_reader *r, struct arena *a, const struct upload
 
 int sq_put_function(struct sq *c, const struct op_put_function *f);
 int sq_delete_function(struct sq *c, struct str name);
+int sq_delete_version(struct sq *c, struct str name, struct str version);
+int sq_has_version(struct sq *c, struct str name, struct str version); /* STORE_E_MISSING */
 int sq_get_function(struct store_reader *r, struct arena *a, struct str name, struct str version, struct str *doc);
 int sq_list_functions(struct store_reader *r, struct arena *a, struct str after, uint32_t max, struct str **docs,
 		      size_t *n, bool *truncated);
+
+int sq_list_versions(struct store_reader *r, struct arena *a, struct str name, struct str after, int64_t after_version,
+		     uint32_t max, struct str **docs, size_t *n, bool *truncated);
+
+int sq_put_record(struct sq *c, const struct op_put_record *o);
+int sq_delete_record(struct sq *c, const struct record *rec);
+int sq_version_in_use(struct sq *c, struct str function, struct str version); /* STORE_E_IN_USE */
+int sq_drop_records(struct sq *c, struct str function);
+int sq_drop_key(struct sq *c, struct str function, struct str key); /* a version's or an alias's */
+int sq_get_record(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function, struct str key,
+		  struct record **ret);
+int sq_list_records(struct store_reader *r, struct arena *a, enum record_kind kind, struct str function,
+		    struct str after, uint32_t max, struct record **ret, size_t *n, bool *truncated);
+
+int sq_put_layer(struct sq *c, const struct op_layer *l);
+int sq_delete_layer(struct sq *c, const struct op_layer *l);
+int sq_name_layers(struct sq *c, const struct function_row *row);          /* the row names these now */
+int sq_drop_layers(struct sq *c, struct str function, struct str version); /* n == 0: of all versions */
+int sq_last_layer(struct store_reader *r, struct str name, uint64_t *ret);
+int sq_get_layer(struct store_reader *r, struct arena *a, struct str name, uint64_t version, struct str *doc,
+		 bool *deleted);
+int sq_list_layer_versions(struct store_reader *r, struct arena *a, struct str name, uint64_t before, uint32_t max,
+			   struct str **docs, size_t *n, bool *truncated);
+int sq_list_layers(struct store_reader *r, struct arena *a, struct str after, uint32_t max, struct str **names,
+		   size_t *n, bool *truncated);
 
 int sq_put_event(struct sq *c, const struct event *e);
 int sq_delete_event(struct sq *c, struct str id);

@@ -383,6 +383,8 @@ int sq_blobs_live(struct store_reader *reader, const struct str *ids, size_t n, 
 	}
 	r = scan_blobs(c, &w, "SELECT blob FROM function");
 	if (r == 0)
+		r = scan_blobs(c, &w, "SELECT blob FROM layer_version");
+	if (r == 0)
 		r = scan_blobs(c, &w, "SELECT blob FROM part");
 	if (r == 0)
 		r = scan_extents(c, &w);

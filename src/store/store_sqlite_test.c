@@ -62,6 +62,42 @@ static void bad_files(void **state)
 	refused("/proc/none/such", "No such file");
 }
 
+/* A data folder of the release before records and layers. */
+static void older_file(void **state)
+{
+	static const char older[] = "DROP TABLE record; DROP TABLE layer; DROP TABLE layer_version;"
+				    "DROP TABLE function_layer; PRAGMA user_version = 1;";
+	const struct function_row row = {.name = STR("f"), .version = STR("$LATEST"), .doc = STR("{}")};
+	const struct record rec = {.kind = RECORD_RESERVED, .function = STR("f"), .number = 3};
+	struct store_txn *t = store_begin(fix.store);
+	struct str doc;
+	sqlite3 *db;
+
+	store_put_function(t, PUT_CREATE, &row, STR_NULL);
+	assert_int_equal(commit(&fix, t), 0);
+	fix.store = store_close(fix.store);
+	assert_int_equal(sqlite3_open(db_path(), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, older, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	for (int i = 0; i < 2; i++) { /* once to bring it up to date, once to find it so */
+		struct record *got;
+
+		fixture_store(&fix);
+		assert_int_equal(
+			store_get_function(store_reader(fix.store), &fix.arena, STR("f"), STR("$LATEST"), &doc), 0);
+		t = store_begin(fix.store);
+		store_put_record(t, PUT_ANY, &rec, STR_NULL, 9);
+		store_put_layer(t, STR("l"), (uint64_t)i + 1, STR("{}"), STR("blob"));
+		assert_int_equal(commit(&fix, t), 0);
+		assert_int_equal(
+			store_get_record(store_reader(fix.store), &fix.arena, RECORD_RESERVED, STR("f"), STR(""), &got),
+			0);
+		assert_int_equal(got->number, 3);
+		fix.store = store_close(fix.store);
+	}
+	fixture_store(&fix);
+}
+
 static void modes_and_memory(void **state)
 {
 	struct store_txn *t = store_begin(fix.store);
@@ -131,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(bad_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(older_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(modes_and_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_disk, setup, teardown),
 	};

@@ -1,16 +1,6 @@
 /* The contract of the store, run over each backend: every operation, every error of its contract, and that a
  * transaction that fails changes nothing. */
-#include "store/store_fixture.h"
-
-static struct fixture *fix(void **state)
-{
-	return *state;
-}
-
-static struct store_reader *rd(struct fixture *f)
-{
-	return store_reader(f->store);
-}
+#include "store/store_backends.h"
 
 static void add_bucket(struct fixture *f, struct str name)
 {
@@ -49,19 +39,6 @@ static int put_blob(struct fixture *f, struct str key, struct str blob, const st
 
 	store_put_object(t, &o, c);
 	return commit(f, t);
-}
-
-/* The dead blobs, joined by blanks. */
-static const char *dead(struct fixture *f)
-{
-	struct str *ids;
-	size_t n;
-	char *all = arena_dup(&f->arena, STR(""));
-
-	assert_int_equal(store_dead_blobs(rd(f), &f->arena, 100, &ids, &n), 0);
-	for (size_t i = 0; i < n; i++)
-		all = arena_printf(&f->arena, "%s%s%.*s", all, i ? " " : "", STR_ARG(ids[i]));
-	return all;
 }
 
 static void buckets(void **state)
@@ -399,59 +376,6 @@ static void upload_listing(void **state)
 	upload_page(f, (struct upload_list_query){.max = 3, .prefix = STR("b/")}, "b/x:3 b/y:0 |");
 }
 
-static int put_fn(struct fixture *f, enum function_put mode, struct str name, struct str version, struct str rev,
-		  struct str expect, struct str blob)
-{
-	struct store_txn *t = store_begin(f->store);
-
-	store_put_function(t, mode, name, version, name, rev, expect, blob);
-	return commit(f, t);
-}
-
-static void functions(void **state)
-{
-	struct fixture *f = fix(state);
-	struct str v = STR("$LATEST"), none = STR_NULL, *docs, doc;
-	struct store_txn *t;
-	bool truncated;
-	size_t n;
-
-	assert_int_equal(put_fn(f, FUNCTION_REPLACE, STR("f"), v, STR("r1"), none, STR("c1")), STORE_E_MISSING);
-	assert_int_equal(put_fn(f, FUNCTION_CREATE, STR("f"), v, STR("r1"), none, STR("c1")), 0);
-	assert_int_equal(put_fn(f, FUNCTION_CREATE, STR("f"), v, STR("r1"), none, STR("c1")), STORE_E_EXISTS);
-	assert_int_equal(put_fn(f, FUNCTION_REPLACE, STR("f"), v, STR("r2"), STR("r0"), STR("c2")),
-			 STORE_E_PRECONDITION);
-	assert_int_equal(put_fn(f, FUNCTION_REPLACE, STR("f"), v, STR("r2"), STR("r1"), STR("c1")), 0);
-	assert_string_equal(dead(f), "");
-	assert_int_equal(put_fn(f, FUNCTION_CREATE, STR("f"), STR("1"), STR("r3"), none, STR("c1")), 0);
-	assert_int_equal(put_fn(f, FUNCTION_REPLACE, STR("f"), v, STR("r4"), none, STR("c2")), 0);
-	assert_string_equal(dead(f), "");
-	assert_int_equal(put_fn(f, FUNCTION_REPLACE, STR("f"), STR("1"), STR("r4"), none, STR("c2")), 0);
-	assert_string_equal(dead(f), "c1");
-	assert_int_equal(put_fn(f, FUNCTION_CREATE, STR("a"), v, STR("r"), none, STR("c9")), 0);
-	assert_int_equal(put_fn(f, FUNCTION_CREATE, STR("z"), v, STR("r"), none, none), 0);
-	assert_int_equal(store_get_function(rd(f), &f->arena, STR("f"), v, &doc), 0);
-	assert_str(doc, "f");
-	assert_int_equal(store_get_function(rd(f), &f->arena, STR("f"), STR("2"), &doc), STORE_E_MISSING);
-	assert_int_equal(store_list_functions(rd(f), &f->arena, none, 2, &docs, &n, &truncated), 0);
-	assert_int_equal(n, 2);
-	assert_true(truncated);
-	assert_str(docs[0], "a");
-	assert_str(docs[1], "f");
-	assert_int_equal(store_list_functions(rd(f), &f->arena, STR("f"), 2, &docs, &n, &truncated), 0);
-	assert_int_equal(n, 1);
-	assert_false(truncated);
-	assert_str(docs[0], "z");
-	t = store_begin(f->store);
-	store_delete_function(t, STR("f"));
-	store_delete_function(t, STR("z"));
-	assert_int_equal(commit(f, t), 0);
-	assert_string_equal(dead(f), "c1 c2");
-	t = store_begin(f->store);
-	store_delete_function(t, STR("f"));
-	assert_int_equal(commit(f, t), STORE_E_MISSING);
-}
-
 static void put_event(struct store_txn *t, struct str id, struct str function, enum event_state st, int64_t created,
 		      int64_t due)
 {
@@ -618,7 +542,11 @@ static void live_blobs(void **state)
 	store_put_upload(t, &(struct upload){.id = STR("u"), .object = {.bucket = STR("b"), .key = STR("k")}});
 	assert_int_equal(commit(f, t), 0);
 	put_part(f, STR("u"), 1, STR("part"), 0);
-	assert_int_equal(put_fn(f, FUNCTION_CREATE, STR("f"), STR("1"), STR(""), STR(""), STR("code")), 0);
+	t = store_begin(f->store);
+	store_put_function(t, PUT_CREATE,
+			   &(struct function_row){.name = STR("f"), .version = STR("1"), .code_blob = STR("code")},
+			   STR(""));
+	assert_int_equal(commit(f, t), 0);
 	assert_int_equal(store_blobs_live(rd(f), ids, 5, live), 0);
 	assert_true(live[0] && !live[1] && live[2] && live[3] && !live[4]);
 }
@@ -711,43 +639,12 @@ static void closing(void **state)
 	assert_null(store_close(NULL));
 }
 
-static int open_ram(void **state)
-{
-	struct fixture *f = xnew(struct fixture);
-
-	fixture_open(f, false);
-	*state = f;
-	return 0;
-}
-
-static int open_sqlite(void **state)
-{
-	struct fixture *f = xnew(struct fixture);
-
-	fixture_open(f, true);
-	*state = f;
-	return 0;
-}
-
-static int close_it(void **state)
-{
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
-#define BOTH(fn)                                                                                                       \
-	{#fn " ram", fn, open_ram, close_it, NULL},                                                                    \
-	{                                                                                                              \
-#fn " sqlite", fn, open_sqlite, close_it, NULL                                                         \
-	}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(buckets),        BOTH(objects),     BOTH(conditions), BOTH(listing), BOTH(uploads),
-		BOTH(upload_listing), BOTH(functions),   BOTH(events),     BOTH(usage),   BOTH(live_blobs),
-		BOTH(neighbours),     BOTH(async_reads), BOTH(closing),
+		BOTH(buckets),    BOTH(objects),        BOTH(conditions),  BOTH(listing),
+		BOTH(uploads),    BOTH(upload_listing), BOTH(events),      BOTH(usage),
+		BOTH(live_blobs), BOTH(neighbours),     BOTH(async_reads), BOTH(closing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
