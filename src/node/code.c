@@ -452,6 +452,12 @@ void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void
 	code_get_merged(c, &sha256, &zip, 1, ready, arg);
 }
 
+struct code_package *code_ref(struct code_package *p)
+{
+	p->refs++;
+	return p;
+}
+
 void code_unref(struct code_package *p)
 {
 	if (--p->refs == 0 && !p->unpacking)

@@ -23,5 +23,6 @@ void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void
 /* Several packages in one folder, the files of later ones in place of those of earlier ones (layers). zips are taken
  * over. */
 void code_get_merged(struct code *c, const struct str *sha256, const int *zips, size_t n, code_ready ready, void *arg);
+struct code_package *code_ref(struct code_package *p);
 void code_unref(struct code_package *p);
 const char *code_dir(const struct code_package *p);

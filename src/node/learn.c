@@ -20,13 +20,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEEP_MAX       2000
-#define FILE_MAX       (4u << 20)
-#define SAVE_MS        1000
-#define NAMES_MAX      24 /* of one package */
-#define SOURCE_MAX     (256u << 10)
-#define SOURCES_MAX    64
-#define DEPTH_MAX      3
+#define KEEP_MAX    2000
+#define FILE_MAX    (4u << 20)
+#define SAVE_MS     1000
+#define NAMES_MAX   24 /* of one package */
+#define SOURCE_MAX  (256u << 10)
+#define SOURCES_MAX 64
+#define DEPTH_MAX   3
 
 struct known {
 	struct list_link on_list;
@@ -92,7 +92,8 @@ static bool plain_name(struct str s)
 /* As Debian installs packages; a user's own folders are none of the machine's. */
 static bool machine_has(struct str name)
 {
-	static const char *const folders[] = {"/usr/lib/python3/dist-packages", "/usr/local/lib/python3.11/dist-packages"};
+	static const char *const folders[] = {"/usr/lib/python3/dist-packages",
+					      "/usr/local/lib/python3.11/dist-packages"};
 
 	if (!plain_name(name))
 		return false;

@@ -114,7 +114,7 @@ static void join(struct maker *m, const struct plan_order *o)
 		struct box_op *op = add(m, BOX_CGROUP, "");
 
 		op->to = STR_NULL;
-		op->fd = 2 + i;
+		op->fd = 2 + o->extra_fds + i;
 	}
 }
 

@@ -42,8 +42,8 @@ struct plan_order {
 	const char *task_root;   /* host folder of the unpacked package */
 	const char *layers;      /* host folder of the layers, or NULL */
 	const char *code_folder; /* POOL and SPECIAL: where all packages lie */
-	unsigned joins;          /* fds that CGROUP writes to: 2, 3, ... */
-	unsigned extra_fds;      /* after those, for the runtime: the control socket of a snapshot */
+	unsigned extra_fds;      /* fds 2, ...: for the runtime: the control socket of a snapshot */
+	unsigned joins;          /* fds after those: what CGROUP writes to */
 	bool wait;               /* the last fd: a pipe that is waited for */
 };
 

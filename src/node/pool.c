@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "node/pooled.h"
+#include "node/snapshot.h"
 #include "node/usage.h"
 #include "sys/file.h"
 #include "sys/log.h"
@@ -39,6 +40,7 @@ struct pool {
 	struct groups *groups;
 	struct zygotes *zygotes;
 	struct pooled *pooled;
+	struct snapshots *snapshots;
 	struct learn *learn;
 	struct plan_host host;
 	struct map slots; /* by id */
@@ -138,6 +140,7 @@ void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order
 		.groups = p->groups,
 		.zygotes = p->zygotes,
 		.pooled = p->pooled,
+		.snapshots = p->snapshots,
 		.learn = p->learn,
 		.host = &p->host,
 		.conf = p->conf,
@@ -241,6 +244,7 @@ struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct
 	};
 
 	p->pooled = pooled_new(&site);
+	p->snapshots = snapshots_new(l, p->groups, conf);
 	return p;
 }
 
@@ -249,6 +253,7 @@ struct pool *pool_free(struct pool *p)
 	if (!p)
 		return NULL;
 	map_done(&p->slots);
+	snapshots_free(p->snapshots);
 	pooled_free(p->pooled);
 	zygotes_free(p->zygotes);
 	learn_free(p->learn);

@@ -73,8 +73,7 @@ static void on_ended(void *arg, struct zygote *z, const char *why)
 	/* Its process is about to end: on_exit. */
 }
 
-static const struct zygote_events waiting_events = {
-	.loaded = on_loaded, .exited = on_exited_child, .ended = on_ended};
+static const struct zygote_events waiting_events = {.loaded = on_loaded, .exited = on_exited_child, .ended = on_ended};
 
 static void on_exit_of(void *arg, const struct child_exit *ex)
 {

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "node/snapshot.h"
 #include "node/usage.h"
 #include "sys/clock.h"
 #include "sys/fdpass.h"
@@ -34,6 +35,8 @@ struct worker {
 	struct code_package *package, *layers;
 	struct child *child;
 	struct zygote *control; /* of a pooled box */
+	struct snapshot *from;  /* it is that one's child, and known by its pidfd only */
+	int pidfd, pid;
 	struct cgroup *group;
 	struct timer *timer; /* first to begin, then to kill */
 	bool stopped;        /* before it ran */
@@ -42,6 +45,7 @@ struct worker {
 	int zips[WORKER_ZIPS_MAX];
 	size_t n_zips;
 	int lane, output; /* our ends, until the gate has them */
+	int output_far;   /* the worker's end, until it has it */
 	int go;           /* the end that says the network is up */
 	uint64_t ordered_us;
 	uint64_t rss_kib;
@@ -56,6 +60,9 @@ static void closep(int *fd)
 static void worker_free(struct worker *w)
 {
 	zygote_free(w->control);
+	if (w->from)
+		snapshot_forget(w->from, w->id);
+	closep(&w->pidfd);
 	w->child = child_free(w->child);
 	w->group = groups_give(w->site.groups, w->group);
 	w->timer = timer_free(w->timer);
@@ -67,6 +74,7 @@ static void worker_free(struct worker *w)
 		closep(&w->zips[i]);
 	closep(&w->lane);
 	closep(&w->output);
+	closep(&w->output_far);
 	closep(&w->go);
 	arena_done(&w->arena);
 	json_decref(w->order);
@@ -107,7 +115,10 @@ static void worker_kill(struct worker *w)
 	if (w->group && cgroup_kill(w->group) == 0)
 		return;
 	/* The first of its pid namespace takes all others along; one that is stopped, too. */
-	child_kill(w->child, SIGKILL);
+	if (w->child)
+		child_kill(w->child, SIGKILL);
+	else
+		pidfd_kill(w->pidfd, SIGKILL);
 }
 
 /* ---- its channels ---- */
@@ -133,13 +144,13 @@ static int make_lane(struct worker *w, int *far, struct err *err)
 	return 0;
 }
 
-static int make_output(struct worker *w, int *far, struct err *err)
+static int make_output(struct worker *w, struct err *err)
 {
 	int pair[2];
 
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_set(err, errno, "make a log pipe");
-	w->output = pair[0], *far = pair[1];
+	w->output = pair[0], w->output_far = pair[1];
 	fd_set_nonblock(w->output);
 	return 0;
 }
@@ -166,6 +177,7 @@ static void worker_runs(struct worker *w)
 	w->site.handler->started(w->site.arg, w, clock_mono_us() - w->ordered_us, w->lane, w->output);
 	closep(&w->lane);
 	closep(&w->output);
+	closep(&w->output_far);
 }
 
 static void worker_fork(struct worker *w);
@@ -189,6 +201,33 @@ static void forked(void *arg, int pid, int pidfd, const char *error)
 		worker_fail(w, "Sandbox.StartFailed", err.msg);
 	else
 		worker_runs(w);
+}
+
+/* ---- from a snapshot ---- */
+
+static void restored_exited(void *arg, const struct child_exit *ex)
+{
+	struct worker *w = arg;
+
+	w->from = NULL;
+	worker_exited(w, ex);
+}
+
+static void restored(void *arg, int pid, int pidfd, const char *error)
+{
+	struct worker *w = arg;
+	const char *type, *message;
+
+	if (error) {
+		bool known = snapshot_error(w->from, &type, &message);
+
+		w->from = NULL;
+		worker_fail(w, known ? type : "Sandbox.StartFailed", known ? message : error);
+		return;
+	}
+	w->pidfd = pidfd;
+	w->pid = pidfd_pid(pidfd);
+	worker_runs(w);
 }
 
 static void specialised(void *arg, int pid, int pidfd, const char *error)
@@ -220,10 +259,10 @@ static void order_of(struct worker *w, struct plan_order *o)
 	};
 }
 
-/* Plan, descriptors, fork: the same for every way to get one. */
+/* Plan, descriptors, fork: the same for every way to get one. z NULL: from its snapshot. */
 static int send_fork(struct worker *w, struct zygote *z, struct plan_order *o, zygote_forked *then, struct err *err)
 {
-	_cleanup_(closep) int lane = -1, output = -1, go = -1;
+	_cleanup_(closep) int lane = -1, go = -1;
 	_cleanup_(buf_done) struct buf bytes = BUF_NULL;
 	int fds[2 + CGROUP_JOIN_MAX + 1];
 	struct boxplan plan;
@@ -233,10 +272,10 @@ static int send_fork(struct worker *w, struct zygote *z, struct plan_order *o, z
 	closep(&w->go);
 	if (make_lane(w, &lane, err) < 0)
 		return -1;
-	if (w->output < 0 && make_output(w, &output, err) < 0)
+	if (w->output < 0 && make_output(w, err) < 0)
 		return -1;
 	fds[0] = lane;
-	fds[1] = output >= 0 ? output : lane; /* a pooled box has its pipe already */
+	fds[1] = w->output_far >= 0 ? w->output_far : lane; /* a pooled box has its pipe already */
 	if (w->group && o->kind != PLAN_SPECIAL)
 		n += o->joins = (unsigned)cgroup_join_fds(w->group, fds + 2);
 	if (o->wait) {
@@ -250,7 +289,10 @@ static int send_fork(struct worker *w, struct zygote *z, struct plan_order *o, z
 	if (bytes.n > BOXPLAN_MAX_BYTES)
 		return err_set(err, 0, "the function's environment is too large");
 	w->state = WORKER_FORKING;
-	zygote_fork(z, w->id, buf_str(&bytes), fds, n, then, w);
+	if (z)
+		zygote_fork(z, w->id, buf_str(&bytes), fds, n, then, w);
+	else
+		snapshot_fork(w->from, w->id, buf_str(&bytes), fds, n, then, restored_exited, w);
 	return 0;
 }
 
@@ -304,6 +346,32 @@ static bool take_pooled(struct worker *w, struct plan_order *o, struct err *err)
 	return true;
 }
 
+static bool has_snapshot(const struct worker *w)
+{
+	return w->opt.kind == RUNTIME_PYTHON && str_eqz(w->function.snap_start, "PublishedVersions") &&
+	       !str_eqz(w->function.version, "$LATEST");
+}
+
+static int restore(struct worker *w, struct zygote *z, struct plan_order *o, struct err *err)
+{
+	/* What the snapshot prints while it initialises is told in the name of the worker it is first made for. */
+	if (make_output(w, err) < 0)
+		return -1;
+	const struct snapshot_order order = {
+		.from = z,
+		.plan = o,
+		.package = w->package,
+		.layers = w->layers,
+		.output = w->output_far,
+	};
+
+	w->from = snapshot_get(w->site.snapshots, &order, err);
+	if (!w->from)
+		return -1;
+	o->kind = PLAN_RESTORE;
+	return send_fork(w, NULL, o, restored, err);
+}
+
 static void worker_fork(struct worker *w)
 {
 	_cleanup_(err_done) struct err err = ERR_NULL;
@@ -322,7 +390,7 @@ static void worker_fork(struct worker *w)
 		return;
 	}
 	w->group = groups_take(w->site.groups, w->function.memory_mb);
-	if (send_fork(w, z, &o, forked, &err) < 0)
+	if ((has_snapshot(w) ? restore(w, z, &o, &err) : send_fork(w, z, &o, forked, &err)) < 0)
 		worker_fail(w, "Runtime.InvalidEnvironment", err.msg);
 }
 
@@ -435,7 +503,16 @@ struct worker *worker_start(const struct worker_site *site, const uint8_t id[sta
 {
 	struct worker *w = xnew(struct worker);
 
-	*w = (struct worker){.site = *site, .lane = -1, .output = -1, .go = -1, .ordered_us = clock_mono_us()};
+	*w = (struct worker){
+		.site = *site,
+		.lane = -1,
+		.output = -1,
+		.output_far = -1,
+		.go = -1,
+		.pidfd = -1,
+		.pid = -1,
+		.ordered_us = clock_mono_us(),
+	};
 	for (; w->n_zips < n_zips; w->n_zips++)
 		w->zips[w->n_zips] = zips[w->n_zips];
 	memcpy(w->id, id, sizeof(w->id));
@@ -466,7 +543,7 @@ void worker_freeze(struct worker *w, bool on)
 	if (w->state != WORKER_RUNNING || w->frozen == on)
 		return;
 	if (!w->group || cgroup_freeze(w->group, on) < 0)
-		usage_signal_tree(child_pid(w->child), on ? SIGSTOP : SIGCONT);
+		usage_signal_tree(worker_pid(w), on ? SIGSTOP : SIGCONT);
 	w->frozen = on;
 }
 
@@ -477,7 +554,7 @@ const uint8_t *worker_id(const struct worker *w)
 
 int worker_pid(const struct worker *w)
 {
-	return w->child ? child_pid(w->child) : -1;
+	return w->child ? child_pid(w->child) : w->pid;
 }
 
 bool worker_watch_memory(struct worker *w)
@@ -488,10 +565,10 @@ bool worker_watch_memory(struct worker *w)
 	if (w->state != WORKER_RUNNING || w->oom || w->frozen ||
 	    (w->group && groups_can(w->site.groups) & CGROUP_MEMORY))
 		return false;
-	rss = usage_rss_kib(child_pid(w->child));
+	rss = usage_rss_kib(worker_pid(w));
 	changed = rss != w->rss_kib;
 	w->rss_kib = rss;
-	if (limit && rss > limit && usage_pss_kib(child_pid(w->child)) > limit) {
+	if (limit && rss > limit && usage_pss_kib(worker_pid(w)) > limit) {
 		w->oom = true;
 		worker_kill(w);
 	}

@@ -8,8 +8,8 @@
 
 struct zygote;
 
-/* pid and pidfd (the receiver's; -1: the worker is not a child of this process) or error. Called once, never from within
- * zygote_fork. */
+/* pid and pidfd (the receiver's; -1: the worker is not a child of this process) or error. Called once, never from
+ * within zygote_fork. */
 typedef void zygote_forked(void *arg, int pid, int pidfd, const char *error);
 
 struct zygote_events {

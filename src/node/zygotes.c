@@ -186,14 +186,13 @@ json_t *zygotes_json(const struct zygotes *zs)
 	for (const struct one *o = one_list_first(&zs->all); o; o = one_list_next(o)) {
 		int pid = o->z ? zygote_pid(o->z) : -1;
 
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:i, s:I, s:I, s:s}", "runtime", o->program, "imports",
-						o->imports, "pid", pid, "memory_kib",
-						(json_int_t)(pid > 0 ? usage_pss_kib(pid) : 0), "idle_ms",
-						(json_int_t)(now - o->used_ms), "state",
-						o->bad                                ? "failed"
-						: o->z && zygote_is_loaded(o->z) ? "loaded"
-										      : "loading"));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:I, s:I, s:s}", "runtime", o->program,
+						      "imports", o->imports, "pid", pid, "memory_kib",
+						      (json_int_t)(pid > 0 ? usage_pss_kib(pid) : 0), "idle_ms",
+						      (json_int_t)(now - o->used_ms), "state",
+						      o->bad                           ? "failed"
+						      : o->z && zygote_is_loaded(o->z) ? "loaded"
+										       : "loading"));
 	}
 	return list;
 }

@@ -42,3 +42,7 @@ void child_handler(struct child *c, void (*exited)(void *arg, const struct child
 struct child *child_free(struct child *c); /* kills (SIGKILL) and reaps one that still runs */
 int child_pid(const struct child *c);
 void child_kill(struct child *c, int signo); /* no-op once it has exited */
+
+/* A process that is nobody's child here, known by its pidfd. */
+int pidfd_kill(int pidfd, int signo); /* -errno */
+int pidfd_pid(int pidfd);             /* its number in our pid namespace; -1: it is gone */
