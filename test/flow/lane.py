@@ -5,18 +5,20 @@ import json
 import os
 import pathlib
 import select
+import signal
 import socket
 import struct
-import subprocess
 import time
 import uuid
+
+import zygote
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WICK_BUILD", ROOT / "build")).resolve()
 
-INVOKE, READY, RESULT, ERROR, CHUNK, LOG = 1, 2, 3, 4, 5, 6
+INVOKE, READY, RESULT, ERROR, CHUNK, HEAD, BOXED = range(1, 8)
 HELLO, START, STOP, STARTED, FAILED, EXITED, STATUS = range(32, 39)
-DEADLINE_MS, ARN, TRACE, CLIENT_CONTEXT, MAX_RSS_KIB, ERROR_TYPE = range(1, 7)
+DEADLINE_MS, ARN, TRACE, CLIENT_CONTEXT, MAX_RSS_KIB, ERROR_TYPE, STREAM, CONCURRENCY, IMPORTS = range(1, 10)
 LINK_FDS = 64
 NO_ID = bytes(16)
 HEADER = struct.Struct("<IIBBHI16s")
@@ -153,47 +155,97 @@ class Lane:
         os.close(self.pipe)
 
 
-class Worker(Lane):
-    """wick-python started by hand, as the node would."""
+_zygotes = {}
 
-    def __init__(self, folder, handler="app.handler", env=None, program=None):
-        ours, theirs = socket.socketpair()
-        out_r, out_w = os.pipe()
+
+def zygote_of(program, imports=""):
+    """A zygote for the whole run of the tests; it ends with this process, which holds its socket."""
+    key = (str(program), imports)
+    if key not in _zygotes or _zygotes[key].process.poll() is not None:
+        args = ["--uid", "65534", "--gid", "65534"] if os.geteuid() == 0 else []
+        if imports:
+            args += ["--import", imports]
+        _zygotes[key] = zygote.Zygote(program, *args)
+    return _zygotes[key]
+
+
+class Worker(Lane):
+    """A boxed worker of wick-python, forked from its zygote as the node would. The folder is at /var/task, its
+    subfolder opt, if there is one, at /opt."""
+
+    def __init__(self, folder, handler="app.handler", env=None, program=None, imports="", how="worker", parent=None,
+                 fds=(), extra=()):
         environment = {
-            "_HANDLER": handler, "LAMBDA_TASK_ROOT": str(folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8",
-            "HOME": str(folder), "TMPDIR": "/tmp", "AWS_LAMBDA_FUNCTION_NAME": "test",
+            "_HANDLER": handler, "LAMBDA_TASK_ROOT": "/var/task", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8",
+            "HOME": "/tmp", "TMPDIR": "/tmp", "TZ": ":UTC", "AWS_LAMBDA_FUNCTION_NAME": "test",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/test", "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/31/[$LATEST]0",
             "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIATEST",
             "AWS_SECRET_ACCESS_KEY": "secret"}
         environment.update(env or {})
-        low = theirs.fileno()
-
-        def in_child():
-            os.dup2(low, 3, inheritable=True)
-
-        self.process = subprocess.Popen(
-            [str(program or BUILD / "src/runtime/wick-python")], env=environment, cwd=str(folder),
-            stdin=subprocess.DEVNULL, stdout=out_w, stderr=out_w, close_fds=True, pass_fds=(3,),
-            preexec_fn=in_child, start_new_session=True)
+        ops = zygote.root_ops(
+            folder if parent is None else "/var/task",
+            extra=[zygote.op("BIND", "/opt", "/opt" if parent else os.path.join(folder, "opt"),
+                             flags=zygote.EXEC | zygote.OPTIONAL), *extra],
+            rest=[zygote.op("LISTEN", value=9000)], landlock=how == "worker",
+            profile=zygote.SNAPSHOT if how == "snapshot" else zygote.WORKER)
+        plan = zygote.plan(ops, [how], ["%s=%s" % pair for pair in environment.items()], cwd="/var/task",
+                           n_fds=2 + len(fds))
+        self.zygote = parent or zygote_of(program or BUILD / "src/runtime/wick-python", imports)
+        ours, theirs = socket.socketpair()
+        out_r, out_w = os.pipe()
+        ident = uuid.uuid4().bytes
+        self.zygote.send(zygote.FORK, plan, [theirs.fileno(), out_w, *fds], ident)
         theirs.close()
         os.close(out_w)
+        packet = self.zygote.receive()
+        assert packet.type == zygote.FORKED and packet.id == ident, packet.text
+        self.pid, self.pidfd, self.own_child = packet.pid, packet.fds[0], parent is None
+        self.status, self.ident, self.listener = None, ident, None
         super().__init__(ours, out_r)
+        frame = self.receive_boxed()
+        assert frame.kind == BOXED, (frame, self.output)
+
+    def receive_boxed(self):
+        """BOXED is the first frame and brings the socket on which the box reaches Wick's API."""
+        self.sock.setblocking(True)
+        self.sock.settimeout(60)
+        data, fds, _, _ = socket.recv_fds(self.sock, HEADER.size, 4)
+        if fds:
+            self.listener = socket.socket(fileno=fds[0])
+        self.sock.setblocking(False)
+        self.decoder.feed(data)
+        return self.receive()
+
+    def ended(self):
+        """Its wait status, once it has ended."""
+        if self.status is None and self.own_child:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = status
+        elif self.status is None and select.select([self.pidfd], [], [], 0)[0]:
+            packet = self.zygote.receive()
+            assert packet.type == zygote.EXITED and packet.id == self.ident, packet.type
+            self.status = packet.status
+        return self.status
 
     def wait(self, timeout=60):
         """The exit status; drains the output meanwhile."""
         end = time.monotonic() + timeout
-        while self.process.poll() is None:
+        while self.ended() is None:
             assert time.monotonic() < end, "the worker does not end"
             select.select([self.pipe], [], [], 0.02)
             self.drain()
         self.drain()
-        return self.process.returncode
+        return os.waitstatus_to_exitcode(self.status)
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        if self.status is None:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            self.wait()
+        os.close(self.pidfd)
+        if self.listener:
+            self.listener.close()
         self.close()
 
     def __enter__(self):

@@ -4,8 +4,12 @@ Needs: the built wick-python, Debian's python3-boto3."""
 import http.server
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
+import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -15,29 +19,39 @@ import pytest
 import lane
 
 SLOW = 60
+PROGRAM = lane.BUILD / "src/runtime/wick-python"
 
 
 @pytest.fixture
-def worker(tmp_path):
+def folder():
+    """A folder that the user whom boxes run as can read."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="wick-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def worker(folder):
     """worker(source, handler=…, env=…): a started worker whose READY has been read."""
     workers = []
 
-    def start(source, handler="app.handler", env=None, ready=True, name="app.py"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source)
-        # Nothing of this machine's layers.
-        w = lane.Worker(tmp_path, handler, {"WICK_LAYERS_DIR": str(tmp_path / "opt"), **(env or {})})
+    def start(source, handler="app.handler", env=None, ready=True, name="app.py", **kw):
+        if source is not None:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source)
+        w = lane.Worker(folder, handler, env, **kw)
         workers.append(w)
         if ready:
-            frame = w.receive()
-            assert frame.kind == lane.READY, (frame, w.output)
-            assert frame.id == lane.NO_ID
-            assert frame.number(lane.MAX_RSS_KIB) > 1000
+            w.ready = w.receive()
+            assert w.ready.kind == lane.READY, (w.ready, w.output)
+            assert w.ready.id == lane.NO_ID
+            assert w.ready.number(lane.MAX_RSS_KIB) > 1000
         return w
 
     yield start
-    for w in workers:
+    for w in reversed(workers):
         w.stop()
 
 
@@ -98,7 +112,7 @@ def test_exception(worker):
     ident = uuid.uuid4()
     frame = w.invoke({}, ident=ident.bytes)
     e = frame.json
-    path = os.path.join(os.path.dirname(e["stackTrace"][0].split('"')[1]), "app.py")
+    path = "/var/task/app.py"
     assert e == {
         "errorMessage": "bad é", "errorType": "ValueError", "requestId": str(ident),
         "stackTrace": ['  File "%s", line 6, in handler\n    inner()\n' % path,
@@ -106,7 +120,7 @@ def test_exception(worker):
     log = w.output.decode()
     assert log.startswith("[ERROR] ValueError: bad é\nTraceback (most recent call last):\n  File ")
     assert log.endswith("raise ValueError(\"bad é\")\n")
-    assert w.process.poll() is None
+    assert w.ended() is None
 
 
 def test_exception_whose_text_fails(worker):
@@ -159,17 +173,17 @@ def test_handler_in_a_package(worker):
     assert w.invoke("in").json == "in"
 
 
-def test_layers_and_pythonpath_are_searched_after_the_package(worker, tmp_path):
+def test_layers_and_pythonpath_are_searched_after_the_package(worker, folder):
     places = {"opt/python/layered.py": "opt/python", "own/owned.py": "own",
               "opt/python/lib/python3.11/site-packages/sited.py": "site"}
     for path, text in places.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("where = %r\n" % text)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("where = %r\n" % text)
     w = worker("import layered, owned, sited, sys\n"
                "def handler(e, c): return [layered.where, owned.where, sited.where, sys.path[0]]\n",
-               env={"PYTHONPATH": str(tmp_path / "own")})
-    assert w.invoke(0).json == ["opt/python", "own", "site", str(tmp_path)]
-    assert not list(tmp_path.rglob("*.pyc"))
+               env={"PYTHONPATH": "/var/task/own"})
+    assert w.invoke(0).json == ["opt/python", "own", "site", "/var/task"]
+    assert not list(folder.rglob("*.pyc"))
 
 
 def test_is_debians_python(worker):
@@ -247,14 +261,20 @@ def test_log_level(worker):
     assert b"\tnow seen\n" in w.output
 
 
+# Process 1 of a pid namespace cannot be ended by a signal of its own: it ends with 128 and the signal's number.
 @pytest.mark.parametrize("code, status, output", [
     ("sys.exit(7)", 7, b""), ("sys.exit()", 0, b""), ("sys.exit('why')", 1, b"why\n"), ("os._exit(9)", 9, b""),
-    ("os.abort()", -signal.SIGABRT, b""), ("os.kill(os.getpid(), 9)", -signal.SIGKILL, b""),
-    ("os.kill(os.getpid(), 15)", -signal.SIGTERM, b""),
+    ("os.abort()", 128 + signal.SIGABRT, b""), ("os.kill(os.getpid(), 9)", 128 + signal.SIGKILL, b""),
+    ("os.kill(os.getpid(), 15)", 128 + signal.SIGTERM, b""),
+    ("signal.raise_signal(9)", 128 + signal.SIGKILL, b""), ("os.kill(0, 9)", 128 + signal.SIGKILL, b""),
+    ("signal.alarm(1); time.sleep(600)", 128 + signal.SIGALRM, b""),
+    ("subprocess.run(['/bin/sh', '-c', 'kill -TERM $PPID']); time.sleep(600)", 128 + signal.SIGTERM, b""),
     ("__import__('ctypes').string_at(0)", -signal.SIGSEGV, b""),
+    ("sys.setrecursionlimit(1 << 30); deep()", -signal.SIGSEGV, b""),
 ])
 def test_ends_of_the_process(worker, code, status, output):
-    w = worker("import os, sys\ndef handler(e, c):\n    print('last words')\n    %s\n" % code)
+    w = worker("import os, signal, subprocess, sys, time\ndef deep(*a): return list(map(deep, [0]))\n"
+               "def handler(e, c):\n    print('last words')\n    %s\n" % code)
     with pytest.raises(lane.Closed):
         w.invoke(0)
     assert w.wait() == status
@@ -287,10 +307,18 @@ def test_closed_lane_ends_the_worker_quietly(worker):
 
 def test_forked_child_does_not_hold_the_lane(worker):
     w = worker("import os, time\ndef handler(e, c):\n    pid = os.fork()\n"
-               "    if pid == 0:\n        time.sleep(600)\n    os.write(1, b'%d' % pid); os._exit(0)\n")
-    with pytest.raises(lane.Closed):  # although the child lives
+               "    if pid == 0:\n        os.setsid()\n        time.sleep(600)\n    os._exit(0)\n")
+    with pytest.raises(lane.Closed):
         w.invoke(0)
-    os.kill(int(w.output), signal.SIGKILL)
+    assert w.wait() == 0  # and with the first process of its namespace the child ends
+
+
+def test_signals_of_a_forked_child_are_as_ever(worker):
+    w = worker("import os, signal, time\ndef handler(e, c):\n    pid = os.fork()\n"
+               "    if pid == 0:\n        os.kill(os.getpid(), e)\n        time.sleep(600)\n"
+               "    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n")
+    for signo in (signal.SIGTERM, signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGUSR1):
+        assert w.invoke(signo).json == -signo
 
 
 def test_garbage_from_the_gate_ends_the_worker(worker):
@@ -299,11 +327,13 @@ def test_garbage_from_the_gate_ends_the_worker(worker):
     assert w.wait() == 0
 
 
-def test_without_a_lane_it_says_so(tmp_path):
-    import subprocess
-    r = subprocess.run([lane.BUILD / "src/runtime/wick-python"], capture_output=True, close_fds=True, timeout=SLOW)
+@pytest.mark.parametrize("args, said", [([], b"as a zygote"), (["--zygote"], b"fd 3")])
+def test_started_by_hand_it_says_so(args, said):
+    r = subprocess.run([PROGRAM, *args], capture_output=True, close_fds=True, timeout=SLOW)
     assert r.returncode == 2
-    assert b"no lane" in r.stderr
+    assert said in r.stderr
+    r = subprocess.run([PROGRAM, "--version"], capture_output=True, timeout=SLOW)
+    assert r.returncode == 0 and b", Python 3.11" in r.stdout
 
 
 class Catcher(http.server.BaseHTTPRequestHandler):
@@ -321,16 +351,28 @@ class Catcher(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Catcher)
-    server.seen = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """endpoint(worker): answers on the socket that its box calls Wick's API."""
+    servers = []
+
+    def serve(w):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Catcher, bind_and_activate=False)
+        server.socket.close()
+        server.socket = w.listener
+        server.socket.setblocking(True)
+        server.seen = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        servers.append((server, thread))
+        return server
+
+    yield serve
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
+API = "http://127.0.0.1:9000"
 BOTO = """
 import boto3
 def handler(event, context):
@@ -341,20 +383,20 @@ def handler(event, context):
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_boto3_finds_the_endpoint(worker, endpoint, variable):
-    url = "http://127.0.0.1:%d" % endpoint.server_port
-    env = {variable: url, "NO_PROXY": "*"}
+    env = {variable: API, "NO_PROXY": "*"}
     if variable != "AWS_ENDPOINT_URL":
         env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
     w = worker(BOTO, env=env)
+    api = endpoint(w)
     for how in ("client", "resource"):
         frame = w.invoke(how)
         assert frame.kind == lane.RESULT, frame
         assert frame.json == []
-    assert [path for path, _ in endpoint.seen] == ["/", "/"]
-    assert all("/us-east-1/s3/aws4_request" in auth for _, auth in endpoint.seen)
+    assert [path for path, _ in api.seen] == ["/", "/"]
+    assert all("/us-east-1/s3/aws4_request" in auth for _, auth in api.seen)
 
 
-def test_boto3_endpoint_can_be_ignored_and_overridden(worker, endpoint):
+def test_boto3_endpoint_can_be_ignored_and_overridden(worker):
     w = worker("import boto3\ndef handler(e, c):\n    return boto3.client('s3', **e).meta.endpoint_url\n",
                env={"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"})
     assert "amazonaws.com" in w.invoke({}).json

@@ -1,5 +1,9 @@
 """The Python side of wick-python: finds the handler, turns frames into calls, and renders what goes wrong the way
-AWS's Python runtime does. Compiled into the binary at build time; `_wick_lane` (lane_module.c) moves the frames.
+AWS's Python runtime does. Compiled into the binary at build time; `_wick_lane` (lane_module.c) moves the frames,
+`_wick_process` (process_module.c) changes the process.
+
+Four ways in, each called from C: preload() in the zygote; worker(), snapshot() and restore() in a boxed process that
+was just forked, and these end with it. What runs in the zygote before a fork must not depend on its environment.
 User code runs in this interpreter, so nothing here may be needed after user code broke it, and what happens once
 per invocation is kept short."""
 
@@ -11,12 +15,20 @@ import sys
 import time
 
 import _wick_lane
+import _wick_process
 
 # AWS's limit of a synchronous answer, and what it says beyond it.
 ANSWER_MAX = 6 * 1024 * 1024 + 100
+MACHINE = "/usr/"  # below it lie the machine's own modules, and no function's
+IMPORTS_MAX = 64   # names told of one worker
 
 _stdout = sys.stdout  # what handlers may replace, the log must not lose
 _request_id = None    # of the invocation that runs, for the log
+_local = None         # the same for each thread, where several run at once
+_preloaded = {}       # modules that the zygote imported for its functions
+_finder = None
+_handler = None
+_env_credentials = []  # weak references to what botocore took from the environment before a snapshot
 
 
 class Fault(Exception):
@@ -58,11 +70,7 @@ class ClientContext(Fields):
 class LambdaContext:
     """What all invocations of a worker share are attributes of the class; an instance holds only what differs."""
 
-    function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-    function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
-    memory_limit_in_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-    log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
-    log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+    function_name = function_version = memory_limit_in_mb = log_group_name = log_stream_name = None
     client_context = None
     identity = CognitoIdentity()
 
@@ -70,6 +78,15 @@ class LambdaContext:
         self.aws_request_id = request_id
         self.invoked_function_arn = arn
         self._deadline_ms = deadline_ms
+
+    @classmethod
+    def of_this_worker(cls):
+        env = os.environ
+        cls.function_name = env.get("AWS_LAMBDA_FUNCTION_NAME")
+        cls.function_version = env.get("AWS_LAMBDA_FUNCTION_VERSION")
+        cls.memory_limit_in_mb = env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        cls.log_group_name = env.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        cls.log_stream_name = env.get("AWS_LAMBDA_LOG_STREAM_NAME")
 
     def get_remaining_time_in_millis(self):
         left = self._deadline_ms - int(time.time() * 1000)
@@ -116,13 +133,35 @@ class HookLoader:
         self._hook(module)
 
 
-class HookFinder:
-    """First on sys.meta_path; costs one look-up in a dict for every other import."""
+def of_machine(path):
+    return path is not None and path.startswith((MACHINE, "<frozen"))
+
+
+def asked_for(frame):
+    """Does the function want this import, or is it a module of the machine that needs another?"""
+    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    while frame is not None:
+        code = frame.f_code
+        if not of_machine(code.co_filename):
+            return True
+        if code.co_name == "<module>":
+            return False
+        frame = frame.f_back
+    return True
+
+
+class Finder:
+    """First on sys.meta_path: hears of every import of a module that is not loaded yet. Notes those that the function
+    asked for, and hangs hooks on a few."""
 
     def __init__(self, hooks):
         self._hooks = hooks
+        self.asked = []
 
     def find_spec(self, name, path=None, target=None):
+        if len(self.asked) < 1024 and asked_for(sys._getframe(1)):
+            self.asked.append(name)
         hook = self._hooks.pop(name, None)
         if hook is None:
             return None
@@ -135,6 +174,37 @@ class HookFinder:
                     spec.loader = HookLoader(spec.loader, hook)
                 return spec
         return None
+
+
+class LastFinder:
+    """Last on sys.meta_path: the hooks of SnapStart for functions that do not bring AWS's library of them."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "snapshot_restore_py":
+            return importlib.machinery.ModuleSpec(name, LastFinder)
+        return None
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        before, after = [], []
+
+        def register_before_snapshot(func, *args, **kwargs):
+            before.append((func, args, kwargs))
+            return func
+
+        def register_after_restore(func, *args, **kwargs):
+            after.append((func, args, kwargs))
+            return func
+
+        module.register_before_snapshot = register_before_snapshot
+        module.register_after_restore = register_after_restore
+        module.get_before_snapshot = lambda: before
+        module.get_after_restore = lambda: after
 
 
 def version_of(text):
@@ -161,9 +231,9 @@ def hook_botocore(module):
     """Older botocore does not know AWS_ENDPOINT_URL; without it boto3.client('s3') would leave for AWS."""
     import botocore
 
-    if version_of(botocore.__version__) >= (1, 31):
-        return
     plain = module.Session.create_client
+    if version_of(botocore.__version__) >= (1, 31) or hasattr(plain, "__wrapped__"):
+        return
 
     def create_client(self, service_name, region_name=None, api_version=None, use_ssl=True, verify=None,
                       endpoint_url=None, *args, **kwargs):
@@ -176,6 +246,31 @@ def hook_botocore(module):
     module.Session.create_client = create_client
 
 
+def hook_credentials(module):
+    """Notes what is made of the snapshot's environment; renew_credentials puts in the worker's own."""
+    import weakref
+
+    plain = module.EnvProvider.load
+
+    def load(self):
+        found = plain(self)
+        if type(found) is module.Credentials:
+            _env_credentials.append(weakref.ref(found))
+        return found
+
+    module.EnvProvider.load = load
+
+
+def renew_credentials():
+    env = os.environ
+    for ref in _env_credentials:
+        credentials = ref()
+        if credentials is not None:
+            credentials.access_key = env.get("AWS_ACCESS_KEY_ID")
+            credentials.secret_key = env.get("AWS_SECRET_ACCESS_KEY")
+            credentials.token = env.get("AWS_SESSION_TOKEN")
+
+
 LOG_LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
               "CRITICAL": 50}
 
@@ -185,7 +280,7 @@ def hook_logging(logging):
 
     class RequestFilter(logging.Filter):
         def filter(self, record):
-            record.aws_request_id = _request_id or ""
+            record.aws_request_id = (_request_id if _local is None else getattr(_local, "request_id", None)) or ""
             return True
 
     class LambdaLoggerHandler(logging.Handler):
@@ -314,6 +409,22 @@ def decode_event(event):
         raise Fault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % e) from e
 
 
+def answer_to(handler, event, context, decode, encode):
+    try:
+        event = decode(event)
+    except Exception:
+        event = decode_event(event)
+    answer = handler(event, context)
+    try:
+        answer = encode(answer)
+    except Exception as e:
+        raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % e) from e
+    if len(answer) > ANSWER_MAX:
+        raise Fault("Function.ResponseSizeTooLarge",
+                    "Response payload size exceeded maximum allowed payload size (6291556 bytes).")
+    return answer
+
+
 def serve(handler):
     """One turn of the loop is one invocation. Leaves when the lane is closed."""
     global _request_id
@@ -321,6 +432,7 @@ def serve(handler):
     decode, encode = json.JSONDecoder().decode, make_encoder()
     environ = os.environ
     trace_set = None
+    later = LaterImports()
 
     while True:
         invocation = receive()
@@ -339,18 +451,7 @@ def serve(handler):
                     environ.pop("_X_AMZN_TRACE_ID", None)
                 else:
                     environ["_X_AMZN_TRACE_ID"] = trace
-            try:
-                event = decode(event)
-            except Exception:
-                event = decode_event(event)
-            answer = handler(event, context)
-            try:
-                answer = encode(answer)
-            except Exception as e:
-                raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % e) from e
-            if len(answer) > ANSWER_MAX:
-                raise Fault("Function.ResponseSizeTooLarge",
-                            "Response payload size exceeded maximum allowed payload size (6291556 bytes).")
+            answer = answer_to(handler, event, context, decode, encode)
         except Exception as e:
             kind, document = report(e, request_id)
             answer = None
@@ -361,41 +462,322 @@ def serve(handler):
                 sys.stdout.flush()
             except Exception:
                 flush()
-            send(answer)
+            if later is None:
+                send(answer)
+            else:
+                _wick_lane.first_result(answer, later.names())
+                later = None
         event = context = answer = None
         _request_id = None
 
 
-def search_path():
-    layers = os.environ.get("WICK_LAYERS_DIR") or "/opt"
-    python = "python%d.%d" % sys.version_info[:2]
-    path = [os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd()]
-    path += [os.path.join(layers, "python"), os.path.join(layers, "python", "lib", python, "site-packages")]
-    sys.path[:0] = path
+def serve_many(handler, n):
+    """As serve, by n threads. The main one waits for signals, and for a handler that wants the process to end."""
+    global _local
+    import threading
+
+    _local = local = threading.local()
+    decode = json.JSONDecoder().decode
+    over, reason = threading.Lock(), []
+    later = [LaterImports()]
+
+    def turn():
+        encode = make_encoder()
+        while True:
+            invocation = _wick_lane.next_of()
+            if invocation is None:
+                return
+            event, request_id, deadline_ms, arn, _, client_context = invocation
+            local.request_id = request_id
+            try:
+                context = LambdaContext(request_id, arn, deadline_ms)
+                if client_context is not None:
+                    context.client_context = client_context_from(client_context)
+                answer = answer_to(handler, event, context, decode, encode)
+            except Exception as e:
+                kind, document = report(e, request_id)
+                flush()
+                _wick_lane.error_of(request_id, kind, document)
+            else:
+                flush()
+                _wick_lane.result_of(request_id, answer, later.pop().names() if later else "")
+            invocation = event = context = answer = None
+            local.request_id = None
+
+    def run():
+        try:
+            turn()
+        except BaseException as e:
+            reason.append(e)
+        try:
+            over.release()
+        except RuntimeError:  # another thread was first
+            pass
+
+    over.acquire()
+    for i in range(n):
+        threading.Thread(target=run, name="handler-%d" % (i + 1), daemon=True).start()
+    over.acquire()
+    if reason:
+        raise reason[0]
 
 
-def main():
-    search_path()
-    hooks = {"logging": hook_logging, "botocore.session": hook_botocore}
-    for name in [name for name in hooks if name in sys.modules]:  # by a .pth file of this machine
-        hooks.pop(name)(sys.modules[name])
-    sys.meta_path.insert(0, HookFinder(hooks))
-    try:
-        handler = load_handler(os.environ.get("_HANDLER", ""))
-    except Exception as e:
-        kind, document = report(e, "")
-        flush()
-        _wick_lane.init_error(kind, document)
-        flush()
-        os._exit(1)
-    flush()
-    # What is loaded now stays: the collector need not look at it again, and a fork shares its pages.
+# --- What was imported ------------------------------------------------------------------------------------------
+
+
+def used_of_preloaded(module):
+    """Names of preloaded modules that the handler's module shows to use: in its globals, and by import statements in
+    its functions."""
+    if not _preloaded:
+        return
+    for value in list(vars(module).values()):
+        try:
+            if type(value) is type(sys):
+                yield value.__name__
+                continue
+            yield value.__module__
+            if value.__module__ == module.__name__:
+                yield from value.__code__.co_names
+        except Exception:
+            pass
+
+
+def imported(names):
+    """Of these, the machine's own modules, each once, as a text."""
+    found = {}
+    for name in names:
+        try:
+            module = _preloaded.get(name) or sys.modules[name]
+            if of_machine(module.__spec__.origin):
+                found[name] = None
+        except Exception:
+            pass
+        if len(found) == IMPORTS_MAX:
+            break
+    return " ".join(found)
+
+
+class LaterImports:
+    """What the first invocation imported after READY."""
+
+    def __init__(self):
+        self._at = len(_finder.asked)
+
+    def names(self):
+        return imported(_finder.asked[self._at:])
+
+
+# --- Starting -----------------------------------------------------------------------------------------------------
+
+
+def preload(names):
+    """In the zygote: imports modules of the machine. Returns the names that could be, blanks between. Raises where one
+    leaves a thread: a process with threads cannot be forked."""
+    before = set(sys.modules)
+    loaded = []
+    for name in filter(None, names.split(",")):
+        if not all(part.isidentifier() for part in name.split(".")):
+            sys.stderr.write("wick-python: --import: %r is no module's name\n" % name)
+            continue
+        try:
+            importlib.import_module(name)
+        except BaseException as e:
+            sys.stderr.write("wick-python: --import %s: %s: %s\n" % (name, type(e).__name__, e))
+            continue
+        loaded.append(name)
+        threads = _wick_process.threads()
+        if threads > 1:
+            raise RuntimeError("import %s leaves %d threads, and a process with threads cannot be forked"
+                               % (name, threads))
+    for name, module in list(sys.modules.items()):
+        if name not in before and module is not None:
+            _preloaded[name] = module
+    _wick_process.stir(True)
+    # What is loaded stays: the collector need not look at it again, and a fork shares its pages.
     gc.collect()
     gc.freeze()
-    _wick_lane.ready()
-    serve(handler)
+    return " ".join(loaded)
+
+
+def search_path():
+    """The package, then layers, then PYTHONPATH, then the machine's."""
+    python = "/opt/python"
+    path = [os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd(), python,
+            "%s/lib/python%d.%d/site-packages" % (python, *sys.version_info[:2])]
+    path += filter(None, os.environ.get("PYTHONPATH", "").split(":"))
+    sys.path[:0] = path
+    return path
+
+
+def top(name):
+    return name.partition(".")[0]
+
+
+def mentions(module, names):
+    """Does a global of this module come from one of these packages?"""
+    for value in list(vars(module).values()):
+        try:
+            name = value.__name__ if type(value) is type(sys) else value.__module__
+            if top(name) in names:
+                return True
+        except Exception:
+            pass
+    return False
+
+
+def give_way(path):
+    """A function that brings a module of its own gets that one, and not the zygote's of the same name; nor any
+    preloaded module that works with the zygote's."""
+    if not _preloaded:
+        return
+    tops = {top(name) for name in _preloaded}
+    gone = set()
+    for folder in path:
+        try:
+            gone.update(tops.intersection(top(name) for name in os.listdir(folder)))
+        except OSError:
+            pass
+    if not gone:
+        return
+    grows = True
+    while grows:
+        more = {top(name) for name, module in _preloaded.items() if top(name) not in gone and mentions(module, gone)}
+        gone |= more
+        grows = bool(more)
+    for name in [name for name in _preloaded if top(name) in gone]:
+        del _preloaded[name]
+        sys.modules.pop(name, None)
+
+
+def own_environment():
+    """os.environ is the one object that everybody holds; what is in it becomes this worker's."""
+    data = os.environ._data
+    zone = data.get(b"TZ")
+    data.clear()
+    data.update(_wick_process.environ())
+    if data.get(b"TZ") != zone:
+        time.tzset()
+    LambdaContext.of_this_worker()
+
+
+def own_randomness():
+    """`random` sees to itself at a fork, and what asks the system each time needs nothing."""
+    _wick_process.stir(False)
+    modules = sys.modules
+    try:
+        if "numpy.random" in modules:
+            modules["numpy.random"].seed()
+        if "tempfile" in modules:
+            modules["tempfile"]._name_sequence = None
+        if "uuid" in modules:
+            # libuuid keeps a node and a sequence that clones would share.
+            modules["uuid"]._generate_time_safe = None
+            modules["uuid"]._node = int.from_bytes(os.urandom(6), "big") | 1 << 40
+    except Exception as e:  # a module of the function by that name
+        sys.stderr.write("wick-python: randomness: %s: %s\n" % (type(e).__name__, e))
+
+
+def concurrency():
+    try:
+        return max(1, int(os.environ.get("WICK_CONCURRENCY", "1")))
+    except ValueError:
+        return 1
+
+
+def fail(error):
+    """The worker cannot be: said on the lane."""
+    kind, document = report(error, "")
+    flush()
+    _wick_lane.init_error(kind, document)
+    flush()
+    os._exit(1)
+
+
+def initialise(hooks):
+    global _finder, _handler
+    own_environment()
+    own_randomness()
+    give_way(search_path())
+    for name in [name for name in hooks if name in sys.modules]:
+        hooks.pop(name)(sys.modules[name])
+    _finder = Finder(hooks)
+    sys.meta_path.insert(0, _finder)
+    sys.meta_path.append(LastFinder)
+    name = os.environ.get("_HANDLER", "")
+    try:
+        _handler = load_handler(name)
+    except Exception as e:
+        fail(e)
+
+
+def imports_of_start():
+    modname = os.environ.get("_HANDLER", "").rpartition(".")[0].replace("/", ".")
+    module = sys.modules.get(modname)
+    used = [name for name in used_of_preloaded(module) if name in _preloaded] if module is not None else []
+    return imported(_finder.asked + used)
+
+
+def run():
+    n = concurrency()
+    imports = imports_of_start()
+    flush()
+    gc.freeze()
+    _wick_lane.ready(n, imports)
+    if n == 1:
+        serve(_handler)
+    else:
+        serve_many(_handler, n)
     flush()
     os._exit(0)
 
 
-main()
+def worker():
+    initialise({"logging": hook_logging, "botocore.session": hook_botocore})
+    run()
+
+
+# --- SnapStart ----------------------------------------------------------------------------------------------------
+
+
+def hooks_of(name):
+    library = sys.modules.get("snapshot_restore_py")
+    return getattr(library, name)() if library is not None else []
+
+
+def in_words(error):
+    kind, message, trace = describe(error)
+    return (kind + ": " + message if message else kind), trace
+
+
+def snapshot():
+    """Initialises the function once and then is the parent of its workers."""
+    initialise({"logging": hook_logging, "botocore.session": hook_botocore, "botocore.credentials": hook_credentials})
+    try:
+        for func, args, kwargs in reversed(list(hooks_of("get_before_snapshot"))):
+            func(*args, **kwargs)
+    except Exception as e:
+        fail(Fault("Runtime.BeforeSnapshotError", *in_words(e)))
+    threads = _wick_process.threads()
+    if threads > 1:
+        fail(Fault("Runtime.SnapshotError", "The function has %d threads after its initialisation, and threads are not "
+                   "part of a snapshot: start them in a hook after the restore" % threads))
+    flush()
+    gc.collect()
+    gc.freeze()
+    _wick_lane.ready(concurrency(), imports_of_start())
+    _wick_process.serve()
+    flush()
+    os._exit(0)
+
+
+def restore():
+    """A worker forked from a snapshot: all its own but what the function made of its initialisation."""
+    own_environment()
+    own_randomness()
+    renew_credentials()
+    try:
+        for func, args, kwargs in list(hooks_of("get_after_restore")):
+            func(*args, **kwargs)
+    except Exception as e:
+        fail(Fault("Runtime.AfterRestoreError", *in_words(e)))
+    run()

@@ -1,9 +1,13 @@
 /* The worker's end of the lane, as a module of the interpreter: next() waits for INVOKE without the interpreter's
  * lock, result() and error() send one frame in one call.
  *
- * There is one lane in a process and its owner is the one thread that runs bootstrap.py, so the state is static: a
- * module's functions have no other way to it. When the gate has closed the lane nothing can be said to anybody: next()
- * gives None, and a send that fails leaves the process at once. Garbage from the gate is treated as closed. */
+ * There is one lane in a process, so the state is static: a module's functions have no other way to it. With one
+ * invocation at a time it belongs to the one thread that runs bootstrap.py. With several, threads take turns:
+ * next_of() lets one of them read while the others wait for their turn, result_of() and error_of() name the
+ * invocation; who waits for a turn never holds the interpreter's lock.
+ *
+ * When the gate has closed the lane nothing can be said to anybody: next() gives None, and a send that fails leaves
+ * the process at once. Garbage from the gate is treated as closed. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -24,17 +28,24 @@
 
 #define LANE_FD_LEAST 100         /* numbers below are left to programs that count on low ones */
 #define READ_SIZE     (64u << 10) /* what one read asks for, and what an idle worker keeps */
-#define SOCKET_BUFFER (4 << 20)
 #define SEND_NOW_MAX  (64u << 10) /* a body up to this size is sent with the interpreter's lock held */
 
 static struct lane_state {
 	int fd;
 	pid_t owner;
-	struct buf in;   /* bytes read, the current frame first */
-	size_t consumed; /* of the frame handed out last, dropped before the next read */
-	struct buf meta; /* of the frame being sent */
-	uint8_t id[16];  /* of the invocation that runs */
-} lane = {.fd = -1};
+	struct buf in;                    /* bytes read, the current frame first */
+	size_t consumed;                  /* of the frame handed out last, dropped before the next read */
+	struct buf meta;                  /* of the frame being sent */
+	uint8_t id[16];                   /* of the invocation that runs, where it is the only one */
+	pthread_mutex_t reading, sending; /* where there are several */
+} lane = {.fd = -1, .reading = PTHREAD_MUTEX_INITIALIZER, .sending = PTHREAD_MUTEX_INITIALIZER};
+
+struct answer {
+	enum frame_type type;
+	const uint8_t *id;
+	struct str error_type, imports, body;
+	uint64_t concurrency; /* 0: not said */
+};
 
 /* A forked child must not hold the lane open: the gate would not see its worker die. */
 static void close_in_child(void)
@@ -81,7 +92,7 @@ static void send_all(struct iovec *iov, size_t n_iov)
 	}
 }
 
-static void send_frame(enum frame_type type, const uint8_t id[static 16], struct str error_type, struct str body)
+static void send_frame(const struct answer *a)
 {
 	uint8_t header[FRAME_HEADER_SIZE];
 	struct iovec iov[3];
@@ -89,19 +100,39 @@ static void send_frame(enum frame_type type, const uint8_t id[static 16], struct
 	fflush(stdout);
 	buf_clear(&lane.meta);
 	frame_meta_add_u64(&lane.meta, FRAME_KEY_MAX_RSS_KIB, max_rss_kib());
-	if (error_type.p)
-		frame_meta_add(&lane.meta, FRAME_KEY_ERROR_TYPE, error_type);
-	frame_header(header, (uint8_t)type, id, lane.meta.n, body.n);
+	if (a->error_type.p)
+		frame_meta_add(&lane.meta, FRAME_KEY_ERROR_TYPE, a->error_type);
+	if (a->imports.n)
+		frame_meta_add(&lane.meta, FRAME_KEY_IMPORTS, a->imports);
+	if (a->concurrency)
+		frame_meta_add_u64(&lane.meta, FRAME_KEY_CONCURRENCY, a->concurrency);
+	frame_header(header, (uint8_t)a->type, a->id, lane.meta.n, a->body.n);
 	iov[0] = (struct iovec){header, sizeof(header)};
 	iov[1] = (struct iovec){lane.meta.p, lane.meta.n};
-	iov[2] = (struct iovec){(void *)(uintptr_t)body.p, body.n};
-	if (body.n <= SEND_NOW_MAX) {
-		send_all(iov, body.n ? 3 : 2);
+	iov[2] = (struct iovec){(void *)(uintptr_t)a->body.p, a->body.n};
+	if (a->body.n <= SEND_NOW_MAX) {
+		send_all(iov, a->body.n ? 3 : 2);
 	} else {
 		Py_BEGIN_ALLOW_THREADS;
 		send_all(iov, 3);
 		Py_END_ALLOW_THREADS;
 	}
+}
+
+static void take_turn(pthread_mutex_t *m)
+{
+	if (pthread_mutex_trylock(m) == 0)
+		return;
+	Py_BEGIN_ALLOW_THREADS;
+	pthread_mutex_lock(m);
+	Py_END_ALLOW_THREADS;
+}
+
+static void send_frame_of(const struct answer *a)
+{
+	take_turn(&lane.sending);
+	send_frame(a);
+	pthread_mutex_unlock(&lane.sending);
 }
 
 /* A process that sleeps in recv on a unix socket is woken when the other side reads what it wrote, too
@@ -194,12 +225,10 @@ static bool usable(void)
 	return false;
 }
 
-static PyObject *py_next(PyObject *self, PyObject *unused)
+static PyObject *next_invocation(void)
 {
 	struct frame f;
 
-	if (!usable())
-		return NULL;
 	for (;;) {
 		int r = fill(&f);
 
@@ -212,6 +241,23 @@ static PyObject *py_next(PyObject *self, PyObject *unused)
 	}
 }
 
+static PyObject *py_next(PyObject *self, PyObject *unused)
+{
+	return usable() ? next_invocation() : NULL;
+}
+
+static PyObject *py_next_of(PyObject *self, PyObject *unused)
+{
+	PyObject *r;
+
+	if (!usable())
+		return NULL;
+	take_turn(&lane.reading);
+	r = next_invocation();
+	pthread_mutex_unlock(&lane.reading);
+	return r;
+}
+
 static PyObject *py_result(PyObject *self, PyObject *answer)
 {
 	Py_ssize_t n;
@@ -219,18 +265,64 @@ static PyObject *py_result(PyObject *self, PyObject *answer)
 
 	if (!p || !usable())
 		return NULL;
-	send_frame(FRAME_RESULT, lane.id, STR_NULL, str_n(p, (size_t)n));
+	send_frame(&(struct answer){.type = FRAME_RESULT, .id = lane.id, .body = str_n(p, (size_t)n)});
+	Py_RETURN_NONE;
+}
+
+/* first_result(answer, imports): result() that also names what was imported. */
+static PyObject *py_first_result(PyObject *self, PyObject *args)
+{
+	struct answer a = {.type = FRAME_RESULT, .id = lane.id};
+
+	if (!PyArg_ParseTuple(args, "s#s#", &a.body.p, &a.body.n, &a.imports.p, &a.imports.n) || !usable())
+		return NULL;
+	send_frame(&a);
+	Py_RETURN_NONE;
+}
+
+static bool id_of(uint8_t ret[static UUID_SIZE], struct str text)
+{
+	if (uuid_parse(text, ret))
+		return true;
+	PyErr_SetString(PyExc_ValueError, "no request id");
+	return false;
+}
+
+static PyObject *py_result_of(PyObject *self, PyObject *args)
+{
+	uint8_t id[UUID_SIZE];
+	struct answer a = {.type = FRAME_RESULT, .id = id};
+	struct str text;
+
+	if (!PyArg_ParseTuple(args, "s#s#s#", &text.p, &text.n, &a.body.p, &a.body.n, &a.imports.p, &a.imports.n))
+		return NULL;
+	if (!usable() || !id_of(id, text))
+		return NULL;
+	send_frame_of(&a);
+	Py_RETURN_NONE;
+}
+
+static PyObject *py_error_of(PyObject *self, PyObject *args)
+{
+	uint8_t id[UUID_SIZE];
+	struct answer a = {.type = FRAME_ERROR, .id = id};
+	struct str text;
+
+	if (!PyArg_ParseTuple(args, "s#s#s#", &text.p, &text.n, &a.error_type.p, &a.error_type.n, &a.body.p, &a.body.n))
+		return NULL;
+	if (!usable() || !id_of(id, text))
+		return NULL;
+	send_frame_of(&a);
 	Py_RETURN_NONE;
 }
 
 static PyObject *send_error(PyObject *args, const uint8_t id[static 16])
 {
-	const char *type, *body;
-	Py_ssize_t type_n, body_n;
+	struct answer a = {.type = FRAME_ERROR, .id = id};
 
-	if (!PyArg_ParseTuple(args, "s#s#", &type, &type_n, &body, &body_n) || !usable())
+	if (!PyArg_ParseTuple(args, "s#s#", &a.error_type.p, &a.error_type.n, &a.body.p, &a.body.n) || !usable())
 		return NULL;
-	send_frame(FRAME_ERROR, id, str_n(type, (size_t)type_n), str_n(body, (size_t)body_n));
+	send_frame(&a);
 	Py_RETURN_NONE;
 }
 
@@ -246,18 +338,30 @@ static PyObject *py_init_error(PyObject *self, PyObject *args)
 	return send_error(args, no_id);
 }
 
-static PyObject *py_ready(PyObject *self, PyObject *unused)
+/* ready(concurrency, imports) */
+static PyObject *py_ready(PyObject *self, PyObject *args)
 {
-	if (!usable())
+	struct answer a = {.type = FRAME_READY, .id = no_id};
+	unsigned long long concurrency;
+
+	if (!PyArg_ParseTuple(args, "Ks#", &concurrency, &a.imports.p, &a.imports.n) || !usable())
 		return NULL;
-	send_frame(FRAME_READY, no_id, STR_NULL, STR_NULL);
+	a.concurrency = concurrency > 1 ? concurrency : 0;
+	send_frame(&a);
 	Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
-	{"next", py_next, METH_NOARGS, NULL},    {"result", py_result, METH_O, NULL},
-	{"error", py_error, METH_VARARGS, NULL}, {"init_error", py_init_error, METH_VARARGS, NULL},
-	{"ready", py_ready, METH_NOARGS, NULL},  {NULL, NULL, 0, NULL},
+	{"next", py_next, METH_NOARGS, NULL},
+	{"result", py_result, METH_O, NULL},
+	{"first_result", py_first_result, METH_VARARGS, NULL},
+	{"error", py_error, METH_VARARGS, NULL},
+	{"next_of", py_next_of, METH_NOARGS, NULL},
+	{"result_of", py_result_of, METH_VARARGS, NULL},
+	{"error_of", py_error_of, METH_VARARGS, NULL},
+	{"init_error", py_init_error, METH_VARARGS, NULL},
+	{"ready", py_ready, METH_VARARGS, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {
@@ -272,21 +376,30 @@ static PyObject *module_init(void)
 	return PyModule_Create(&module);
 }
 
-int lane_module_setup(int fd)
+int lane_module_setup(void)
 {
-	int size = SOCKET_BUFFER, flags = fcntl(fd, F_GETFL);
+	int r = pthread_atfork(NULL, NULL, close_in_child);
 
-	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+	if (r != 0)
+		return -r;
+	return PyImport_AppendInittab("_wick_lane", module_init) < 0 ? -ENOMEM : 0;
+}
+
+int lane_open(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	close_in_child();
+	buf_clear(&lane.in);
+	lane.consumed = 0;
+	if (flags < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
+	if ((flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
 		return -errno;
 	lane.fd = fcntl(fd, F_DUPFD_CLOEXEC, LANE_FD_LEAST);
 	if (lane.fd < 0)
 		return -errno;
 	close(fd);
 	lane.owner = getpid();
-	pthread_atfork(NULL, NULL, close_in_child);
-	if (PyImport_AppendInittab("_wick_lane", module_init) < 0)
-		return -ENOMEM;
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* The built-in module _wick_lane: frames between the interpreter and the lane. */
 #pragma once
 
-/* Takes over the lane's fd (moved out of the way of fds that programs expect to be free) and makes the module
- * known. Before the interpreter starts. Negative errno: fd is no socket. */
-int lane_module_setup(int fd);
+/* Before the interpreter starts: makes the module known. Negative errno. */
+int lane_module_setup(void);
+/* Takes over the lane's fd (moved out of the way of fds that programs expect to be free). Also in a process whose
+ * parent had a lane: that one's is closed. Negative errno: fd is no socket. */
+int lane_open(int fd);

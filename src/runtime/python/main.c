@@ -1,132 +1,161 @@
-/* wick-python: the runtime of Python functions. A CPython inside one program, so that the lane is spoken from C and
- * the interpreter is always Debian's, whatever python3 is first on PATH.
+/* wick-python: the zygote of Python functions. CPython is started and modules of the machine are imported once; each
+ * worker is a fork of that, put into its box (box/zygote.c) and then run by bootstrap.py with its own environment.
+ * With SnapStart a worker that has initialised its function becomes the parent of that function's workers, by the
+ * same protocol.
  *
- * Started by wick-node with the lane on fd 3 and the function's own environment, complete: PYTHON* variables in it
- * were set by the function's owner and mean what they mean on AWS, but where the standard library lies is fixed.
- * Its errors before the interpreter runs go to standard error, which is the function's log. */
+ * Plan's argv[0]: "worker"; "snapshot", with the socket of its own FORK messages as third descriptor; "restore", forked
+ * from a snapshot. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "box/zygote.h"
+#include "runtime/python/atfork.h"
+#include "runtime/python/ends.h"
+#include "runtime/python/interpreter.h"
+#include "runtime/python/lane_module.h"
+#include "runtime/python/process_module.h"
+
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "base/util.h"
-#include "bootstrap_code.h"
-#include "runtime/python/lane_module.h"
-
-#include <marshal.h>
+#include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <unistd.h>
 
-#define LANE_FD      3
-#define PYTHON_HOME  L"/usr"
-#define PYTHON_EXE   L"/usr/bin/python3.11"
-#define PROGRAM_NAME "wick-python"
+#define PROGRAM_NAME     "wick-python"
+#define SNAPSHOT_CONTROL 2 /* index of the descriptor in the plan */
 
-static PyStatus configure(PyConfig *c)
+struct python {
+	char *loaded;
+	int control; /* of a snapshot */
+};
+
+/* Workers see the memory of the zygote, and their /proc/self/environ is where its environment was: nothing of it may
+ * be a secret, or differ from one zygote to the next. */
+static void clear_environment(void)
 {
-	wchar_t *argv[] = {(wchar_t[]){L"bootstrap.py"}};
-	const struct {
-		wchar_t **field;
-		const wchar_t *value;
-	} texts[] = {
-		{&c->program_name, PYTHON_EXE},
-		{&c->executable, PYTHON_EXE},
-		{&c->base_executable, PYTHON_EXE},
-		{&c->home, PYTHON_HOME},
-		{&c->platlibdir, L"lib"},
-		{&c->stdio_encoding, L"utf-8"},
-		{&c->stdio_errors, L"backslashreplace"},
-	};
-	PyStatus s;
+	static const char *const plain[][2] = {
+		{"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"LANG", "C.UTF-8"}, {"TZ", ":UTC"}, {"HOME", "/tmp"}};
 
-	PyConfig_InitPythonConfig(c);
-	c->parse_argv = 0;
-	c->safe_path = 1;
-	c->user_site_directory = 0;
-	c->write_bytecode = 0;
-	c->pathconfig_warnings = 0;
-	/* What is printed is in the pipe at once, also half a line and what C extensions print: a crash
-	 * loses none of it. */
-	c->buffered_stdio = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		s = PyConfig_SetString(c, texts[i].field, texts[i].value);
-		if (PyStatus_Exception(s))
-			return s;
+	for (char **e = environ; *e; e++)
+		mem_wipe(*e, strlen(*e));
+	clearenv();
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		setenv(plain[i][0], plain[i][1], 1);
+}
+
+static int load(void *arg, struct str import, struct err *err)
+{
+	struct python *p = arg;
+
+	if (interpreter_start(err) < 0)
+		return -1;
+	ends_setup();
+	if (interpreter_preload(import, &p->loaded, err) < 0)
+		return -1;
+	malloc_trim(0);
+	return 0;
+}
+
+static const char *loaded(void *arg)
+{
+	struct python *p = arg;
+
+	return p->loaded;
+}
+
+/* As os.fork and libc's fork do, from the outside in. */
+static void before(void *arg)
+{
+	PyOS_BeforeFork();
+	atfork_prepare();
+}
+
+static void in_parent(void *arg)
+{
+	atfork_parent();
+	PyOS_AfterFork_Parent();
+}
+
+static void in_child(void *arg)
+{
+	atfork_child();
+	PyOS_AfterFork_Child();
+}
+
+static void run(void *arg, const struct zygote_worker *w);
+
+static const struct zygote_runtime runtime = {
+	.program = PROGRAM_NAME,
+	.load = load,
+	.loaded = loaded,
+	.before = before,
+	.in_parent = in_parent,
+	.in_child = in_child,
+	.run = run,
+};
+
+static void serve_snapshot(void *arg)
+{
+	struct python *p = arg;
+
+	zygote_serve(p->control, true, &runtime, p);
+}
+
+/* The interpreter took the zygote's locale; the worker's may be another. C is Python's C.UTF-8 in any case. */
+static void take_locale(void)
+{
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+	const char *want = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !(want && *want); i++)
+		want = getenv(names[i]);
+	if (want && *want && strcmp(want, "C") != 0 && strcmp(want, "POSIX") != 0 &&
+	    strcmp(want, setlocale(LC_CTYPE, NULL)) != 0)
+		setlocale(LC_CTYPE, "");
+}
+
+static void run(void *arg, const struct zygote_worker *w)
+{
+	struct python *p = arg;
+	struct str how = w->plan->n_argv ? w->plan->argv[0] : STR_NULL;
+	const char *function = str_eqz(how, "worker")     ? "worker"
+			       : str_eqz(how, "snapshot") ? "snapshot"
+			       : str_eqz(how, "restore")  ? "restore"
+							  : NULL;
+	int r;
+
+	if (!function || (strcmp(function, "snapshot") == 0 && w->n_fds <= SNAPSHOT_CONTROL)) {
+		fprintf(stderr, PROGRAM_NAME ": a plan this program does not know: \"%.*s\"\n", STR_ARG(how));
+		_exit(2);
 	}
-	return PyConfig_SetArgv(c, ARRAY_SIZE(argv), argv);
-}
-
-static PyStatus start_python(void)
-{
-	PyPreConfig pre;
-	PyConfig config;
-	PyStatus s;
-
-	PyPreConfig_InitPythonConfig(&pre);
-	pre.parse_argv = 0;
-	pre.utf8_mode = 1;
-	s = Py_PreInitialize(&pre);
-	if (PyStatus_Exception(s))
-		return s;
-	s = configure(&config);
-	if (!PyStatus_Exception(s))
-		s = Py_InitializeFromConfig(&config);
-	PyConfig_Clear(&config);
-	return s;
-}
-
-static void flush(const char *stream)
-{
-	PyObject *f = PySys_GetObject(stream);
-	PyObject *r = f ? PyObject_CallMethod(f, "flush", NULL) : NULL;
-
-	Py_XDECREF(r);
-	PyErr_Clear();
-}
-
-/* Returns only when an exception that is none of a handler's (KeyboardInterrupt) came out. Where the handler left by
- * sys.exit, PyErr_Print ends the process with its status. */
-static int run_bootstrap(void)
-{
-	PyObject *code, *mod = NULL;
-
-	if (PyImport_GetMagicNumber() != bootstrap_magic) {
-		fprintf(stderr, PROGRAM_NAME ": built for another Python than %s\n", Py_GetVersion());
-		return 1;
+	r = lane_open(w->lane);
+	if (r < 0) {
+		fprintf(stderr, PROGRAM_NAME ": no lane: %s\n", strerror(-r));
+		_exit(2);
 	}
-	code = PyMarshal_ReadObjectFromString((const char *)bootstrap_code, sizeof(bootstrap_code));
-	if (code)
-		mod = PyImport_ExecCodeModuleEx("_wick_bootstrap", code, "<wick>/bootstrap.py");
-	if (!mod)
-		PyErr_Print();
-	Py_XDECREF(code);
-	Py_XDECREF(mod);
-	flush("stdout");
-	flush("stderr");
-	return 1;
+	if (w->n_fds > SNAPSHOT_CONTROL)
+		p->control = w->fds[SNAPSHOT_CONTROL];
+	take_locale();
+	r = interpreter_run(function);
+	fflush(NULL);
+	_exit(r);
 }
 
 int main(int argc, char **argv)
 {
-	PyStatus s;
-	int r;
+	struct python p = {.control = -1};
 
-	if (argc > 1) {
+	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
 		printf(PROGRAM_NAME " %s, Python %s\n", WICK_VERSION, Py_GetVersion());
 		return 0;
 	}
-	r = lane_module_setup(LANE_FD);
-	if (r < 0) {
-		fprintf(stderr, PROGRAM_NAME ": no lane on fd %d: %s (wick-node starts this program)\n", LANE_FD,
-			strerror(-r));
+	if (argc < 2 || strcmp(argv[1], "--zygote") != 0) {
+		fprintf(stderr, PROGRAM_NAME ": wick-node starts this program, as a zygote\n");
 		return 2;
 	}
-	/* What a function leaves in the background comes back to this process, and from it, when it ends, to the node,
-	 * which ends it. */
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	s = start_python();
-	if (PyStatus_Exception(s)) {
-		fprintf(stderr, PROGRAM_NAME ": Python does not start: %s\n", s.err_msg ? s.err_msg : "exit");
-		return 2;
-	}
-	return run_bootstrap();
+	clear_environment();
+	process_module_serve(serve_snapshot, &p);
+	return zygote_main(argc, argv, &runtime, &p);
 }
