@@ -366,6 +366,10 @@ int box_enter(const struct boxplan *p, const int *fds, size_t n_fds, struct box_
 		return -1;
 	if (n_fds != p->n_fds)
 		return err_set(err, 0, "box plan: %zu file descriptors came, %u were said", n_fds, p->n_fds);
+	/* A process group reaches beyond a pid namespace: kill(0, SIGKILL) would end the zygote and its other workers.
+	 */
+	if (p->namespaces)
+		setsid();
 	if (p->namespaces & BOX_NS_USER)
 		r = ns_map_self(BOX_UID, BOX_UID, outer_uid, outer_gid);
 	if (r < 0)
