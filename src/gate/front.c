@@ -59,3 +59,15 @@ int front_open(struct gate *g, struct err *err)
 	g->http = http_server_new(g->loop, &conf, &handler, g, err);
 	return g->http ? 0 : -1;
 }
+
+/* A door is the server's own; the name is for those who hold one. */
+struct front_door *front_listen(struct gate *g, int fd)
+{
+	return (struct front_door *)http_server_listen(g->http, fd);
+}
+
+struct front_door *front_unlisten(struct front_door *d)
+{
+	http_server_unlisten((struct http_door *)d);
+	return NULL;
+}

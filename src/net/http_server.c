@@ -16,6 +16,7 @@
  * on_completed is the one end of every exchange. */
 #include "net/http_server.h"
 
+#include "net/http_door.h"
 #include "net/http_head.h"
 #include "base/arena.h"
 #include "base/list.h"
@@ -91,6 +92,7 @@ struct http_server {
 	struct timer *timer;
 	struct timer *patrol;
 	struct loop_hook *hook;
+	struct http_doors *doors;
 	bool timer_armed, patrolling;
 	bool running; /* in MHD_run: callbacks of the handler are on the stack */
 	bool dirty;   /* something was resumed */
@@ -578,6 +580,24 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 	exchange_free(ex);
 }
 
+static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct http_server *s = cls;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		http_doors_began(s->doors, context);
+	else
+		http_doors_ended(s->doors, *context);
+}
+
+static void on_added(void *arg)
+{
+	struct http_server *s = arg;
+
+	s->dirty = true;
+}
+
 /* The target is handed on raw and libmicrohttpd's own copy is not looked at. */
 static size_t no_unescape(void *cls, struct MHD_Connection *conn, char *s)
 {
@@ -728,21 +748,24 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_con
 	*s = (struct http_server){
 		.loop = l, .handler = *h, .arg = arg, .max_header_bytes = conf->max_header_bytes, .quiesced_fd = -1};
 	setsockopt(conf->listen_fd, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
+	s->doors = http_doors_new(l, conf->max_connections / 2, on_added, s);
 	/* sendfile cannot be told to raise no SIGPIPE. */
 	signal(SIGPIPE, SIG_IGN);
-	s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
-				     MHD_OPTION_ARRAY, more, MHD_OPTION_CONNECTION_LIMIT, conf->max_connections,
-				     MHD_OPTION_CONNECTION_TIMEOUT, conf->idle_timeout_s,
-				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, conf->max_header_bytes + BUFFER_BYTES,
-				     MHD_OPTION_CONNECTION_MEMORY_INCREMENT, BUFFER_BYTES, MHD_OPTION_URI_LOG_CALLBACK,
-				     on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL,
-				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
+	s->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY, more,
+		MHD_OPTION_CONNECTION_LIMIT, conf->max_connections, MHD_OPTION_CONNECTION_TIMEOUT, conf->idle_timeout_s,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, conf->max_header_bytes + BUFFER_BYTES,
+		MHD_OPTION_CONNECTION_MEMORY_INCREMENT, BUFFER_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,
+		MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 	if (!s->daemon) {
 		err_set(err, 0, "cannot start the HTTP server on the socket");
 		close(conf->listen_fd);
+		http_doors_free(s->doors);
 		free(s);
 		return NULL;
 	}
+	http_doors_open(s->doors, s->daemon);
 	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	s->timer = timer_new(l, on_timer, s);
 	s->patrol = timer_new(l, on_patrol, s);
@@ -759,6 +782,7 @@ void http_server_drain(struct http_server *s, void (*drained)(void *arg), void *
 	s->drained = drained;
 	s->drained_arg = arg;
 	s->quiesced_fd = MHD_quiesce_daemon(s->daemon);
+	http_doors_stop(s->doors);
 	/* One turn more, so that drained is called by the hook and not from in here. */
 	timer_set(s->timer, 0);
 	s->timer_armed = true;
@@ -784,7 +808,9 @@ struct http_server *http_server_free(struct http_server *s)
 		ex->in_call = true;
 	}
 	s->running = true;
+	http_doors_stop(s->doors);
 	MHD_stop_daemon(s->daemon);
+	http_doors_free(s->doors);
 	if (s->quiesced_fd >= 0)
 		close(s->quiesced_fd);
 	while ((ex = exchange_list_pop(&s->spare))) {
@@ -793,6 +819,11 @@ struct http_server *http_server_free(struct http_server *s)
 	}
 	free(s);
 	return NULL;
+}
+
+struct http_door *http_server_listen(struct http_server *s, int fd)
+{
+	return http_doors_add(s->doors, fd);
 }
 
 unsigned http_server_connections(const struct http_server *s)

@@ -16,6 +16,7 @@
 
 struct http_server;
 struct http_exchange;
+struct http_door;
 
 struct http_header {
 	struct str name, value;
@@ -44,6 +45,10 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_con
 void http_server_drain(struct http_server *s, void (*drained)(void *arg), void *arg);
 struct http_server *http_server_free(struct http_server *s); /* closes connections at once */
 unsigned http_server_connections(const struct http_server *s);
+/* Listens on one more socket (listening, of any network namespace; taken over): few connections at once, one watch.
+ * NULL: it cannot be watched. It may be unlistened after the server is gone, too. */
+struct http_door *http_server_listen(struct http_server *s, int fd);
+struct http_door *http_server_unlisten(struct http_door *d);
 
 /* The request; views stay valid until finished. */
 struct str http_method(const struct http_exchange *ex);

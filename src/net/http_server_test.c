@@ -253,6 +253,19 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int listen_more(unsigned *port)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(fd, 256), 0);
+	getsockname(fd, (struct sockaddr *)&sa, &n);
+	*port = ntohs(sa.sin_port);
+	return fd;
+}
+
 /* ---- client ---- */
 
 struct client {
@@ -377,6 +390,48 @@ static void test_plain(void **state)
 	expect(state, "GET /hello HTTP/1.0\r\n\r\n", "200", "hello");
 	assert_int_equal(app->sent, 5);
 	assert_int_equal(app->begun, 5);
+}
+
+static void test_doors(void **state)
+{
+	struct app *app = *state;
+	unsigned public = app->port, ports[2];
+	int fds[2] = {listen_more(&ports[0]), listen_more(&ports[1])};
+	struct http_door *doors[2] = {http_server_listen(app->server, fds[0]), http_server_listen(app->server, fds[1])};
+
+	for (unsigned i = 0; i < 2; i++) {
+		app->port = ports[i];
+		expect(state, "GET /later HTTP/1.1\r\n" END, "200", "\r\n\r\nlater");
+	}
+	assert_null(http_server_unlisten(doors[0]));
+	app->port = ports[1];
+	expect(state, "GET /headers HTTP/1.1\r\n" END, "200", "GET /headers 127.0.0.1;");
+	assert_int_equal(connect_to(ports[0]), -1);
+	app->port = public;
+	expect(state, "GET /hello HTTP/1.1\r\n" END, "200", "\r\n\r\nhello");
+	http_server_unlisten(doors[1]);
+}
+
+/* Idle connections through a door fill the door's share; the public port still answers, and so does the door when they
+ * are gone. */
+static void test_door_is_bounded(void **state)
+{
+	struct app *app = *state;
+	unsigned public = app->port, port;
+	struct http_door *d = http_server_listen(app->server, listen_more(&port));
+	int idle[60];
+
+	for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
+		assert_true((idle[i] = connect_to(port)) >= 0);
+	expect(state, "GET /hello HTTP/1.1\r\n" END, "200", "\r\n\r\nhello");
+	assert_true(http_server_connections(app->server) <= 33);
+	for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
+		close(idle[i]);
+	app->port = port;
+	expect(state, "GET /hello HTTP/1.1\r\n" END, "200", "\r\n\r\nhello");
+	app->port = public;
+	app->server = http_server_free(app->server); /* before its door */
+	http_server_unlisten(d);
 }
 
 static void test_head(void **state)
@@ -720,25 +775,13 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_plain),
-		T(test_head),
-		T(test_headers_raw),
-		T(test_bodies),
-		T(test_pipeline),
-		T(test_byte_by_byte),
-		T(test_slow_body),
-		T(test_large_body),
-		T(test_pull),
-		T(test_early_reply),
-		T(test_refused),
-		T(test_garbage),
-		T(test_too_large_head),
-		T(test_aborted),
-		T(test_free_under_way),
-		T(test_drain),
-		T(test_no_content),
-		T(test_empty_value),
-		T(test_early_reply_stalled),
+		T(test_plain),      T(test_doors),          T(test_door_is_bounded),
+		T(test_head),       T(test_headers_raw),    T(test_bodies),
+		T(test_pipeline),   T(test_byte_by_byte),   T(test_slow_body),
+		T(test_large_body), T(test_pull),           T(test_early_reply),
+		T(test_refused),    T(test_garbage),        T(test_too_large_head),
+		T(test_aborted),    T(test_free_under_way), T(test_drain),
+		T(test_no_content), T(test_empty_value),    T(test_early_reply_stalled),
 		T(test_hang_up),
 	};
 
