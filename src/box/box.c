@@ -374,7 +374,7 @@ int box_enter(const struct boxplan *p, const int *fds, size_t n_fds, struct box_
 		r = ns_map_self(BOX_UID, BOX_UID, outer_uid, outer_gid);
 	if (r < 0)
 		return err_set(err, -r, "map the user of the box");
-	if (!p->namespaces)
+	if (!boxplan_makes_root(p))
 		r = open_root(&b);
 	if (r < 0)
 		return err_set(err, -r, "root of the box");

@@ -162,7 +162,10 @@ static uint64_t tmp_bytes(const struct plan_order *o)
 
 static void add_root(struct maker *m, const struct plan_order *o)
 {
-	add(m, BOX_ROOT, "/")->value = ROOT_BYTES;
+	struct box_op *root = add(m, BOX_ROOT, "");
+
+	root->to = STR_NULL;
+	root->value = ROOT_BYTES;
 	add(m, BOX_DIR, "/var");
 	if (o->kind == PLAN_POOL)
 		add(m, BOX_DIR, PLAN_TASK_ROOT);

@@ -182,10 +182,10 @@ static void on_exit_of(void *arg, const struct child_exit *ex)
 		on_lane(s, WATCH_READ); /* its last words */
 	if (!s->error) {
 		s->error_type = xstrdup("Runtime.ExitError");
-		s->error = WIFSIGNALED(ex->status)
-				   ? xasprintf("the process to be copied was ended by signal %d", WTERMSIG(ex->status))
-				   : xasprintf("the process to be copied ended with status %d",
-					       WEXITSTATUS(ex->status));
+		s->error =
+			WIFSIGNALED(ex->status)
+				? xasprintf("the process to be copied was ended by signal %d", WTERMSIG(ex->status))
+				: xasprintf("the process to be copied ended with status %d", WEXITSTATUS(ex->status));
 	}
 	snapshot_free(s);
 }

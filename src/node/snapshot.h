@@ -5,17 +5,18 @@
 #include "node/worker.h"
 
 struct snapshot_order {
-	struct zygote *from;         /* a zygote of the runtime */
-	const struct plan_order *plan; /* as for a worker; kind and fds are set here */
+	struct zygote *from;                   /* a zygote of the runtime */
+	const struct plan_order *plan;         /* as for a worker; kind and fds are set here */
 	struct code_package *package, *layers; /* references are taken while it lives; layers may be NULL */
-	int output;                  /* what it prints while it initialises goes there; the caller's */
+	int output;                            /* what it prints while it initialises goes there; the caller's */
 };
 
 struct snapshots *snapshots_new(struct loop *l, struct groups *groups, const struct node_conf *conf);
 struct snapshots *snapshots_free(struct snapshots *ss); /* when no worker is left */
 
 struct snapshot;
-/* The snapshot of this version, started when there is none; perhaps not ready yet, then forks wait for it. NULL: err. */
+/* The snapshot of this version, started when there is none; perhaps not ready yet, then forks wait for it. NULL: err.
+ */
 struct snapshot *snapshot_get(struct snapshots *ss, const struct snapshot_order *o, struct err *err);
 /* exited: of a worker that was forked (its parent is the snapshot). After an error, snapshot_error says what became of
  * the snapshot's initialisation, where that is why. */

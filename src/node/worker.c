@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "node/net.h"
 #include "node/snapshot.h"
 #include "node/usage.h"
 #include "sys/clock.h"
@@ -38,6 +39,7 @@ struct worker {
 	struct snapshot *from;  /* it is that one's child, and known by its pidfd only */
 	int pidfd, pid;
 	struct cgroup *group;
+	struct net_helper *net;
 	struct timer *timer; /* first to begin, then to kill */
 	bool stopped;        /* before it ran */
 	bool frozen, oom;
@@ -59,6 +61,7 @@ static void closep(int *fd)
 
 static void worker_free(struct worker *w)
 {
+	net_helper_free(w->net);
 	zygote_free(w->control);
 	if (w->from)
 		snapshot_forget(w->from, w->id);
@@ -167,6 +170,25 @@ static int make_go(struct worker *w, int *far, struct err *err)
 
 /* ---- it runs ---- */
 
+static void network_over(void *arg, const char *why)
+{
+	struct worker *w = arg;
+
+	log_warn("network of a worker of %.*s: %s", STR_ARG(w->function.name), why);
+}
+
+/* Where it fails, the pipe closes without a byte: the box fails at its WAIT and says so on the lane. */
+static void start_network(struct worker *w, int pidfd)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+
+	w->net = net_helper_start(w->site.loop, w->site.conf->libexec, pidfd, w->go, w->site.conf->internet_allow,
+				  network_over, w, &err);
+	if (!w->net)
+		network_over(w, err.msg);
+	closep(&w->go);
+}
+
 static void worker_runs(struct worker *w)
 {
 	w->state = WORKER_RUNNING;
@@ -196,6 +218,8 @@ static void forked(void *arg, int pid, int pidfd, const char *error)
 		worker_fail(w, "Sandbox.StartFailed", error);
 		return;
 	}
+	if (w->opt.network == NETWORK_INTERNET)
+		start_network(w, pidfd);
 	w->child = child_adopt(w->site.loop, pid, pidfd, worker_exited, w, &err);
 	if (!w->child)
 		worker_fail(w, "Sandbox.StartFailed", err.msg);
@@ -225,6 +249,8 @@ static void restored(void *arg, int pid, int pidfd, const char *error)
 		worker_fail(w, known ? type : "Sandbox.StartFailed", known ? message : error);
 		return;
 	}
+	if (w->opt.network == NETWORK_INTERNET)
+		start_network(w, pidfd);
 	w->pidfd = pidfd;
 	w->pid = pidfd_pid(pidfd);
 	worker_runs(w);

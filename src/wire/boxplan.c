@@ -287,21 +287,29 @@ static int op_check(const struct boxplan *p, size_t i, struct err *err)
 	return 0;
 }
 
-/* FIRST, ROOT (once), FILL, PIVOT (once), REST, RIGHTS (once); in a box that stands FILL and REST mix. */
+bool boxplan_makes_root(const struct boxplan *p)
+{
+	for (size_t i = 0; i < p->n_ops; i++)
+		if (p->ops[i].kind == BOX_ROOT)
+			return true;
+	return false;
+}
+
+/* FIRST, ROOT (once), FILL, PIVOT (once), REST, RIGHTS (once); in a root that stands FILL and REST mix. */
 static int order_check(const struct boxplan *p, struct err *err)
 {
+	bool landlock = false, own_root = boxplan_makes_root(p);
 	int phase = PHASE_FIRST;
-	bool landlock = false;
 
 	for (size_t i = 0; i < p->n_ops; i++) {
 		enum box_op_kind kind = p->ops[i].kind;
 		int next = rules[kind].phase;
 		bool once = next == PHASE_ROOT || next == PHASE_PIVOT || next == PHASE_RIGHTS;
 
-		if (!p->namespaces && next == PHASE_FILL)
+		if (!own_root && next == PHASE_FILL)
 			next = PHASE_REST;
-		if (next < phase || (once && next == phase) ||
-		    (p->namespaces & BOX_NS_MOUNT && next != phase &&
+		if (next < phase || (once && next == phase) || (!own_root && next == PHASE_PIVOT) ||
+		    (own_root && next != phase &&
 		     ((next == PHASE_FILL && phase != PHASE_ROOT) || (next == PHASE_PIVOT && phase < PHASE_ROOT) ||
 		      (next > PHASE_PIVOT && phase < PHASE_PIVOT))))
 			return err_set(err, 0, "box plan: operation %zu, %s, stands where it may not", i,

@@ -6,6 +6,7 @@
  * `to` must be there (DIR); the mount points of BIND, TMPFS and PROC are made where they are missing. File descriptors
  * are named by their index among those that came with the plan. Operations run in their order; the order of kinds is
  * checked: CGROUP, ROOT, what fills the root (DIR to PROC), PIVOT, then the rest, and RIGHTS last, always.
+ * A plan without ROOT leaves the root that stands (that of the box it is forked from), and mounts over it.
  * A plan with namespaces 0 works in the box that the process is in already: no ROOT, DIR, LINK, FILE, PROC, PIVOT,
  * HOSTNAME, LOOPBACK; BIND's `from` is then a path in that box. */
 #pragma once
@@ -90,6 +91,7 @@ void boxplan_encode(struct buf *b, const struct boxplan *p);
 /* Views into bytes and a. -1: err says what is malformed, or which operation stands where it may not. */
 int boxplan_decode(struct boxplan *ret, struct str bytes, struct arena *a, struct err *err);
 /* The rules that need no system: order, paths, flags, fds in range, sizes; part of decode, and for who makes a plan. */
+bool boxplan_makes_root(const struct boxplan *p);
 int boxplan_check(const struct boxplan *p, struct err *err);
 /* One operation a line, for people: "bind     /usr -> /usr ro,exec". Values of env are not shown (secrets). */
 void boxplan_print(struct buf *b, const struct boxplan *p);

@@ -1,4 +1,5 @@
-/* Looks for import statements line by line. Keeps nothing; nothing can fail: what it does not understand names nothing. */
+/* Looks for import statements line by line. Keeps nothing; nothing can fail: what it does not understand names nothing.
+ */
 #include "wire/py_imports.h"
 
 static bool is_name(char c)
