@@ -25,7 +25,7 @@ struct cgroup_limits {
 struct cgroup_stat {
 	/* CGROUP_UNKNOWN where it cannot be told; counts are since cgroup_make or cgroup_reuse. */
 	uint64_t memory, memory_peak; /* bytes as the limit counts them: page cache and tmpfs included */
-	uint64_t memory_denied;       /* times the limit was hit */
+	uint64_t memory_denied;       /* times the limit was hit; some kernels do not count it (v1: stays 0) */
 	uint64_t oom_kills;           /* processes the kernel ended for it */
 	uint64_t pids, pids_denied;   /* forks refused */
 };
