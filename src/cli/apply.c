@@ -137,7 +137,8 @@ static int pack_all(struct apply *a)
 
 			r = package_read(path, &a->zips[i], a->err);
 		} else if (f->code_kind == PLAN_CODE_INLINE) {
-			r = package_inline(f->code, &a->zips[i], a->err);
+			r = package_inline(f->code, str_starts(f->runtime, STR("nodejs")) ? "index.js" : "index.py",
+					   &a->zips[i], a->err);
 		}
 		if (r < 0)
 			return err_wrap(a->err, "the code of %.*s", STR_ARG(f->name));
@@ -316,20 +317,26 @@ static int create_function(struct apply *a, size_t i, json_t **conf)
 	return r < 0 ? err_wrap(a->err, "function %.*s", STR_ARG(f->name)) : wait_active(a, f, conf);
 }
 
+static void code_hash(const struct buf *zip, struct buf *ret)
+{
+	uint8_t digest[SHA256_SIZE];
+
+	sha256(zip->n ? zip->p : "", zip->n, digest);
+	base64_encode(ret, digest, sizeof(digest));
+}
+
 /* 1: sent; 0: the server has this code already. */
 static int update_code(struct apply *a, size_t i, json_t **conf)
 {
 	const struct plan_function *f = &a->p->functions[i];
 	_cleanup_json_ json_t *body = NULL;
 	_cleanup_(buf_done) struct buf hash = BUF_NULL;
-	uint8_t digest[SHA256_SIZE];
 	char code[64];
 	int r;
 
 	if (f->code_kind == PLAN_CODE_NONE)
 		return 0;
-	sha256(a->zips[i].n ? a->zips[i].p : "", a->zips[i].n, digest);
-	base64_encode(&hash, digest, sizeof(digest));
+	code_hash(&a->zips[i], &hash);
 	if (f->code_kind != PLAN_CODE_S3 && str_eq(buf_str(&hash), json_get_str(*conf, "CodeSha256", STR_NULL)))
 		return 0;
 	if (make_code(a, i, &body) < 0)
@@ -563,6 +570,21 @@ static int apply_triggers(struct apply *a)
 		    STR_ARG(g->prefix), STR_ARG(g->suffix), STR_ARG(g->function));
 	}
 	return 0;
+}
+
+int plan_apply_code(struct plan *p, struct client *c, json_t **conf, struct err *err)
+{
+	_cleanup_json_ json_t *unsaid = json_object(); /* nothing is shown */
+	_cleanup_(apply_done) struct apply a = {
+		.p = p,
+		.c = c,
+		.report = unsaid,
+		.account = str_from(client_conf(c)->account),
+		.err = err,
+	};
+	int r = pack_all(&a);
+
+	return r < 0 ? r : update_code(&a, 0, conf);
 }
 
 int plan_apply(struct plan *p, struct client *c, json_t *report, struct err *err)

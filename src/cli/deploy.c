@@ -2,6 +2,8 @@
  * plan first and asks the server nothing until it stands; apply.c does it. */
 #include "cli/apply.h"
 #include "cli/commands.h"
+#include "cli/deploy.h"
+#include "cli/guess.h"
 #include "cli/package.h"
 #include "cli/template.h"
 
@@ -14,8 +16,8 @@
 
 #define TEMPLATE_MAX ((size_t)4 << 20)
 
-static const char *const code_flags[] = {"handler", "runtime", "memory", "timeout",    "env",
-					 "on",      "tag",     "role",   "description"};
+static const char *const code_flags[] = {"handler", "runtime", "memory", "timeout",     "env",
+					 "on",      "tag",     "role",   "description", "command"};
 
 static int read_params(const struct cli *c, struct plan *p, struct kv **ret, size_t *n, struct err *err)
 {
@@ -115,26 +117,57 @@ static int read_trigger(struct plan *p, struct str function, const char *s, stru
 	return 0;
 }
 
+static const char *runtime_of_file(const char *path)
+{
+	struct str s = str_from(path);
+
+	return str_ends(s, STR("js")) ? "nodejs20.x" : str_ends(s, STR(".so")) ? "native" : NULL;
+}
+
+/* What the flags say, and of the rest what the code says. */
+static int read_runtime(const struct cli *c, const char *path, struct guess *g, struct err *err)
+{
+	const char *handler = cli_get(c, "handler"), *runtime = cli_get(c, "runtime"), *command = cli_get(c, "command");
+
+	if (command && !runtime)
+		runtime = "web";
+	if (command && strcmp(runtime, "web") != 0)
+		return err_set(err, 0, "--command is for --runtime web; others are told what to run by --handler");
+	/* Nothing is left to find when both are said; a runtime that is not said keeps that of the function. */
+	if (!handler && !command && guess_code(path, runtime, g, err) < 0)
+		return -1;
+	if (!g->runtime && !runtime)
+		runtime = runtime_of_file(path);
+	if (!g->runtime && runtime)
+		g->runtime = xstrdup(runtime);
+	if (handler || command) {
+		free(g->handler);
+		g->handler = xstrdup(handler ? handler : "web");
+	}
+	if (command) {
+		free(g->command);
+		g->command = xstrdup(command);
+	}
+	return 0;
+}
+
 static int plan_code(const struct cli *c, const char *path, const struct client_conf *client, struct plan *p,
 		     struct err *err)
 {
 	_cleanup_(freep) char *name = cli_get(c, "name") ? xstrdup(cli_get(c, "name")) : package_name(path, err);
-	_cleanup_(freep) char *handler = NULL;
+	_cleanup_(guess_done) struct guess guess = {0};
 	struct plan_function *f;
 	const char *s;
 
-	if (!name)
-		return -1;
-	handler = cli_get(c, "handler") ? xstrdup(cli_get(c, "handler")) : package_handler(path, err);
-	if (!handler)
+	if (!name || read_runtime(c, path, &guess, err) < 0)
 		return -1;
 	if (cli_has(c, "parameter"))
 		return err_set(err, 0, "--parameter: only a template has parameters");
 	f = plan_add(p, functions);
 	*f = (struct plan_function){
 		.name = arena_str(&p->arena, str_from(name)),
-		.handler = arena_str(&p->arena, str_from(handler)),
-		.runtime = str_from(cli_get(c, "runtime")),
+		.handler = arena_str(&p->arena, str_from(guess.handler)),
+		.runtime = guess.runtime ? arena_str(&p->arena, str_from(guess.runtime)) : STR_NULL,
 		.description = str_from(cli_get(c, "description")),
 		.role = str_from(cli_get(c, "role")),
 		.code_kind = PLAN_CODE_PATH,
@@ -147,6 +180,9 @@ static int plan_code(const struct cli *c, const char *path, const struct client_
 	if (read_number(c, "memory", &f->memory_mb, err) < 0 || read_number(c, "timeout", &f->timeout_s, err) < 0 ||
 	    read_kvs(c, p, "env", &f->env, &f->n_env, err) < 0 || read_kvs(c, p, "tag", &f->tags, &f->n_tags, err) < 0)
 		return -1;
+	if (guess.command)
+		*(struct kv *)plan_grow(&p->arena, (void **)&f->tags, &f->n_tags, sizeof(*f->tags)) =
+			(struct kv){STR("wick:command"), arena_str(&p->arena, str_from(guess.command))};
 	for (size_t i = 0; (s = cli_nth(c, "on", i)); i++)
 		if (read_trigger(p, f->name, s, err) < 0)
 			return -1;
@@ -164,10 +200,17 @@ static void say_next(const struct plan *p)
 		printf("\nTry:  wick invoke %.*s --event '{}' --log\n", STR_ARG(p->functions[0].name));
 }
 
+int deploy_plan(const struct cli *c, const char *path, const struct client_conf *client, struct plan *p,
+		struct err *err)
+{
+	_cleanup_(freep) char *file = package_template(path);
+
+	return file ? plan_template(c, file, client, p, err) : plan_code(c, path, client, p, err);
+}
+
 int deploy_run(const struct cli *c)
 {
 	const char *path = c->n_args ? c->args[0] : NULL;
-	_cleanup_(freep) char *file = NULL;
 	_cleanup_(client_closep) struct client *client = NULL;
 	_cleanup_(plan_done) struct plan plan = {0};
 	_cleanup_json_ json_t *report = c->json ? json_object() : NULL;
@@ -179,9 +222,7 @@ int deploy_run(const struct cli *c)
 	client = cli_client(c);
 	if (!client)
 		return EXIT_FAILURE;
-	file = package_template(path);
-	r = file ? plan_template(c, file, client_conf(client), &plan, &err)
-		 : plan_code(c, path, client_conf(client), &plan, &err);
+	r = deploy_plan(c, path, client_conf(client), &plan, &err);
 	if (r == 0)
 		r = plan_apply(&plan, client, report, &err);
 	if (r < 0)

@@ -21,18 +21,24 @@
 	"eval \"$(wick env --data ./data)\" && aws s3 ls\n"
 
 #define DEPLOY_MORE                                                                                                    \
-	"Deploying again updates what changed. In code, the handler is looked for in lambda_function.py, handler.py, " \
-	"app.py and main.py. A template is a SAM template.yaml: functions, buckets, S3 events, permissions; what it "  \
+	"Deploying again updates what changed. Runtime and handler are found by looking: handler or lambda_handler "   \
+	"in "                                                                                                          \
+	"lambda_function.py, handler.py, app.py or main.py; an exported handler in index.mjs, index.js or app.js; an " \
+	"executable bootstrap; one shared object NAME.so; a line web: in Procfile or scripts.start in package.json. "  \
+	"A "                                                                                                           \
+	"template is a SAM template.yaml: functions, buckets, S3 events, permissions; what it "                        \
 	"asks for and Wick does not have is an error, and then nothing is deployed."
 #define DEPLOY_EXAMPLES                                                                                                \
 	"wick deploy handler.py --name hello\n"                                                                        \
 	"wick deploy thumbs/ --on s3:photos/uploads/ --memory 512 --env WIDTH=256\n"                                   \
+	"wick deploy site/ --runtime web --command 'node server.js'\n"                                                 \
 	"wick deploy template.yaml --parameter BucketName=photos\n"
 
 static const struct flag deploy_flags[] = {
 	{"name", 0, "NAME", "name of the function; of the stack, for a template"},
 	{"handler", 0, "MODULE.FUNCTION", "what is called"},
-	{"runtime", 0, "NAME", "python3.11 unless said"},
+	{"runtime", 0, "NAME", "python3.11, nodejs20.x, provided.al2023, native or web; found by looking unless said"},
+	{"command", 0, "TEXT", "what a web function starts; it listens on the port in $PORT"},
 	{"memory", 0, "MB", "128 to 10240"},
 	{"timeout", 0, "SECONDS", "1 to 900"},
 	{"env", 0, "K=V", "an environment variable; may be repeated, and then they replace all earlier ones"},
@@ -41,6 +47,30 @@ static const struct flag deploy_flags[] = {
 	{"role", 0, "ARN", "the role it runs as"},
 	{"description", 0, "TEXT", "for people"},
 	{"parameter", 0, "NAME=VALUE", "a parameter of the template; may be repeated"},
+	{0},
+};
+
+#define DEV_MORE                                                                                                       \
+	"Deploys the code, then again whenever a file is saved; shows the log as it comes and the stages of every "    \
+	"invocation; says syntax errors with file and line instead of deploying them. Enter invokes the function, q "  \
+	"or "                                                                                                          \
+	"Ctrl-C ends. The function stays deployed, unless --rm is given."
+#define DEV_EXAMPLES                                                                                                   \
+	"wick dev hello/\n"                                                                                            \
+	"wick dev hello/ --event @event.json --env COLOUR=blue\n"                                                      \
+	"wick dev site/ --runtime web --command 'node server.js' --rm\n"
+
+static const struct flag dev_flags[] = {
+	{"name", 0, "NAME", "name of the function; that of the folder unless said"},
+	{"event", 0, "JSON|@FILE", "what Enter invokes it with; {} unless said. A file is read each time"},
+	{"rm", 0, NULL, "delete the function at the end"},
+	{"handler", 0, "MODULE.FUNCTION", "what is called"},
+	{"runtime", 0, "NAME", "python3.11, nodejs20.x, provided.al2023, native or web; found by looking unless said"},
+	{"command", 0, "TEXT", "what a web function starts; it listens on the port in $PORT"},
+	{"memory", 0, "MB", "128 to 10240"},
+	{"timeout", 0, "SECONDS", "1 to 900"},
+	{"env", 0, "K=V", "an environment variable; may be repeated, and then they replace all earlier ones"},
+	{"tag", 0, "K=V", "a tag; may be repeated"},
 	{0},
 };
 

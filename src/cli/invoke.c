@@ -1,4 +1,6 @@
 /* wick invoke: one invocation, its answer on standard output as it came, everything else on standard error. */
+#include "cli/invoke.h"
+
 #include "cli/commands.h"
 #include "cli/out.h"
 
@@ -31,7 +33,7 @@ static int read_stdin(struct buf *b, struct err *err)
 	}
 }
 
-static int read_event(const struct cli *c, struct buf *b, struct err *err)
+int event_read(const struct cli *c, struct buf *b, struct err *err)
 {
 	const char *s = cli_get(c, "event");
 	_cleanup_json_ json_t *j = NULL;
@@ -150,7 +152,7 @@ int invoke_run(const struct cli *c)
 
 	if (c->n_args != 1)
 		return cli_usage(c, "expected one function NAME");
-	if (read_event(c, &event, &err) < 0)
+	if (event_read(c, &event, &err) < 0)
 		return cli_fail(c, &err);
 	client = cli_client(c);
 	if (!client)

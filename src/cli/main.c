@@ -10,6 +10,8 @@ const struct cmd commands[] = {
 	 ENV_MORE, ENV_EXAMPLES, NULL, false, env_run, NULL},
 	{"deploy", "PATH [--name NAME] [--on s3:BUCKET[/PREFIX]] ...", "deploy a .py file, a folder, a .zip or a SAM template",
 	 DEPLOY_MORE, DEPLOY_EXAMPLES, deploy_flags, false, deploy_run, NULL},
+	{"dev", "PATH [--event JSON|@FILE] [--rm] ...", "deploy a folder as it is saved, and watch it run",
+	 DEV_MORE, DEV_EXAMPLES, dev_flags, false, dev_run, NULL},
 	{"invoke", "NAME [--event JSON|@FILE|-] [--async] [--log]", "run a function once",
 	 INVOKE_MORE, INVOKE_EXAMPLES, invoke_flags, false, invoke_run, NULL},
 	{"logs", "NAME [-f] [--since TIME]", "show what a function printed",

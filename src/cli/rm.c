@@ -1,5 +1,7 @@
 /* wick rm: functions go, and with them the triggers in the buckets that may invoke them; buckets and objects stay. Goes
  * on after a function that cannot be deleted, and then ends with status 1. */
+#include "cli/rm.h"
+
 #include "cli/commands.h"
 #include "cli/triggers.h"
 
@@ -29,7 +31,7 @@ static int drop_triggers(struct client *client, struct plan *p, struct str bucke
 	return client_do(client, &call, NULL, code, err);
 }
 
-static int remove_one(struct client *client, const char *name, struct err *err)
+int function_remove(struct client *client, const char *name, struct err *err)
 {
 	_cleanup_(freep) char *path = cli_path("/2015-03-31/functions/", str_from(name), "");
 	_cleanup_(freep) char *policy_path = cli_path("/2015-03-31/functions/", str_from(name), "/policy");
@@ -70,7 +72,7 @@ int rm_run(const struct cli *c)
 	for (size_t i = 0; i < c->n_args; i++) {
 		struct err err = ERR_NULL;
 
-		if (remove_one(client, c->args[i], &err) < 0) {
+		if (function_remove(client, c->args[i], &err) < 0) {
 			err_wrap(&err, "%s", c->args[i]);
 			status = cli_fail(c, &err);
 			continue;

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define NO_NEWS_US 50
+
 /* In the order in which they happen. */
 static const char *const order[] = {"queue", "start", "box", "init", "run"};
 
@@ -74,7 +76,8 @@ bool stages_text(struct buf *b, const json_t *stages)
 		uint64_t us;
 
 		/* A queue of no length and a warm worker's missing start are no news; the run always is. */
-		if (str_to_u64(json_get_str(stages, key, STR_NULL), &us) && (us > 0 || strcmp(order[i], "run") == 0))
+		if (str_to_u64(json_get_str(stages, key, STR_NULL), &us) &&
+		    (us >= NO_NEWS_US || strcmp(order[i], "run") == 0))
 			add_ms(b, order[i], (double)us / 1000, &any);
 	}
 	if (!any)
@@ -103,14 +106,14 @@ static bool report_number(struct str field, const char *name, const char *unit, 
 	return true;
 }
 
-bool stages_of_report(struct buf *b, struct str line)
+bool stages_of_report(struct buf *b, struct str line, bool *failed)
 {
 	static const struct {
 		const char *name, *shown;
 	} times[] = {{"Queue Duration", "queue"}, {"Start Duration", "start"},     {"Box Duration", "box"},
 		     {"Init Duration", "init"},   {"Restore Duration", "restore"}, {"Duration", "run"}};
 	double values[ARRAY_SIZE(times)] = {0}, billed = -1, used = -1, size = -1, v;
-	struct str field;
+	struct str field, key, value, status = STR_NULL, type = STR_NULL;
 	bool any = false;
 
 	if (!str_starts(line, STR("REPORT ")))
@@ -126,7 +129,12 @@ bool stages_of_report(struct buf *b, struct str line)
 			used = v;
 		else if (report_number(field, "Memory Size", "MB", &v))
 			size = v;
+		if (str_cut(field, ':', &key, &value) && str_eqz(key, "Status"))
+			status = str_trim(value);
+		else if (str_eqz(key, "Error Type"))
+			type = str_trim(value);
 	}
+	*failed = status.n > 0;
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
 		if (values[i] > 0 || i + 1 == ARRAY_SIZE(times))
 			add_ms(b, times[i].shown, values[i], &any);
@@ -135,5 +143,7 @@ bool stages_of_report(struct buf *b, struct str line)
 		buf_printf(b, "   billed %.0f ms", billed);
 	if (used >= 0 && size > 0)
 		buf_printf(b, "   %.0f of %.0f MB", used, size);
+	if (*failed)
+		buf_printf(b, "   %.*s%s%.*s", STR_ARG(status), type.n ? " " : "", STR_ARG(type));
 	return true;
 }

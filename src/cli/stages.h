@@ -10,5 +10,5 @@
 json_t *stages_of(const struct http_response *r);
 /* "queue 0.08  start 2.10  box 0.90  init 4.10  run 0.30 ms   billed 5 ms   $0.0000004"; false: nothing was said. */
 bool stages_text(struct buf *b, const json_t *stages);
-/* The same of "REPORT RequestId: ...\tDuration: ..."; false: it is no such line. */
-bool stages_of_report(struct buf *b, struct str line);
+/* The same of "REPORT RequestId: ...\tDuration: ..."; false: it is no such line. *failed: it says so. */
+bool stages_of_report(struct buf *b, struct str line, bool *failed);

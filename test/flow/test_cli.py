@@ -156,7 +156,7 @@ def test_doctor_and_completion(wick):
         assert script.returncode == 0 and "deploy" in script.stdout
     assert wick.run("completion", "tcsh").returncode == 2
     bash = wick.run("completion", "bash").stdout
-    words = subprocess.run(["bash", "-c", bash + "\nCOMP_WORDS=(wick de); COMP_CWORD=1; _wick; echo ${COMPREPLY[@]}"],
+    words = subprocess.run(["bash", "-c", bash + "\nCOMP_WORDS=(wick dep); COMP_CWORD=1; _wick; echo ${COMPREPLY[@]}"],
                            capture_output=True, text=True, env=os.environ)
     assert words.stdout == "deploy\n"
     assert wick.run("version").stdout.startswith("wick ")
