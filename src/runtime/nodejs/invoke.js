@@ -184,12 +184,19 @@ class Worker {
 		process.on('uncaughtException', (error) => this.#uncaught(error));
 		process.on('beforeExit', () => this.#emptyLoop());
 		this.lane.hold();
+		let handler;
 		try {
-			this.handler = await loadHandler(env.LAMBDA_TASK_ROOT ?? process.cwd(), env._HANDLER ?? '');
+			handler = await loadHandler(env.LAMBDA_TASK_ROOT ?? process.cwd(), env._HANDLER ?? '');
 		} catch (e) {
 			this.#initError(e);
 			return;
 		}
+		// A rejection that the code left behind while it was loaded is noticed first.
+		setImmediate(() => this.#ready(handler));
+	}
+
+	#ready(handler) {
+		this.handler = handler;
 		this.streaming = this.handler[STREAMING] === 'response';
 		this.lane.send(FRAME.READY, NO_ID, [KEY.MAX_RSS_KIB, maxRssKib(), KEY.CONCURRENCY, this.concurrency]);
 	}
