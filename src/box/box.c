@@ -214,10 +214,13 @@ static int do_tmpfs(struct box *b, const struct box_op *op)
 	return attach(b, mnt_tmpfs(op->value, files, 01777, mount_flags(op->flags) | MNT_WRITABLE), op->to, true);
 }
 
-/* Read-only: no worker lowers its own oom_score_adj, and nothing below /proc/sys is asked for. */
+/* Read-only: no worker lowers its own oom_score_adj, and nothing below /proc/sys is asked for. But who boxes children
+ * of its own lets them write their uid_map. */
 static int do_proc(struct box *b, const struct box_op *op)
 {
-	return attach(b, mnt_proc(0), op->to, true);
+	bool boxes = b->plan->ops[b->plan->n_ops - 1].value == BOX_PROFILE_SNAPSHOT;
+
+	return attach(b, mnt_proc(boxes ? MNT_WRITABLE : 0), op->to, true);
 }
 
 static int open_root(struct box *b)

@@ -24,7 +24,7 @@
 	X(FILE, "file", "to: a file with the bytes of from, mode 0444")                                                \
 	X(BIND, "bind", "from (host) at to, with its submounts; flags: BOX_WRITABLE, BOX_EXEC, BOX_DEV, BOX_OPTIONAL") \
 	X(TMPFS, "tmpfs", "to; value: bytes; flags: BOX_EXEC")                                                         \
-	X(PROC, "proc", "to: the process file system of the box's own pid namespace")                                  \
+	X(PROC, "proc", "to: processes of the box's own pid namespace; read-only, but for BOX_PROFILE_SNAPSHOT")       \
 	X(PIVOT, "pivot", "the new root becomes /, read-only; the old one is gone")                                    \
 	X(UNMOUNT, "unmount", "to: what an earlier plan of this box mounted (pooled boxes)")                           \
 	X(HOSTNAME, "hostname", "from")                                                                                \
