@@ -159,7 +159,7 @@ function maxRssKib() {
 
 // What a process is once it is specialised: one function, and the invocations that run.
 class Worker {
-	constructor(handle, env) {
+	constructor(handle, env, closed) {
 		const concurrency = Number.parseInt(env.WICK_CONCURRENCY, 10);
 		this.concurrency = concurrency > 1 ? concurrency : 1;
 		this.running = new Map();
@@ -173,8 +173,9 @@ class Worker {
 			invoke: (id, meta, text) => this.#invoke(id, meta, text),
 			window: (id, n) => this.running.get(id)?.stream?.more(n),
 			cancel: (id) => this.running.get(id)?.stream?.cancel(),
-			closed: () => process.exit(0),
+			closed,
 		});
+		this.lane.hold();
 		logRequestId = () => this.speaking()?.uuid;
 	}
 
@@ -183,7 +184,6 @@ class Worker {
 		process.on('unhandledRejection', (reason, promise) => this.#uncaught(rejection(reason)));
 		process.on('uncaughtException', (error) => this.#uncaught(error));
 		process.on('beforeExit', () => this.#emptyLoop());
-		this.lane.hold();
 		let handler;
 		try {
 			handler = await loadHandler(env.LAMBDA_TASK_ROOT ?? process.cwd(), env._HANDLER ?? '');
@@ -192,10 +192,10 @@ class Worker {
 			return;
 		}
 		// A rejection that the code left behind while it was loaded is noticed first.
-		setImmediate(() => this.#ready(handler));
+		setImmediate(() => this.ready(handler));
 	}
 
-	#ready(handler) {
+	ready(handler) {
 		this.handler = handler;
 		this.streaming = this.handler[STREAMING] === 'response';
 		this.lane.send(FRAME.READY, NO_ID, [KEY.MAX_RSS_KIB, maxRssKib(), KEY.CONCURRENCY, this.concurrency]);

@@ -33,7 +33,8 @@ function closeChannel() {
 		delete process[name];
 }
 
-function specialise({ env }, handle) {
+function specialise(env, handle) {
+	process.removeAllListeners('message');
 	closeChannel();
 	setEnvironment(env);
 	limitHeap(Number(env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE));
@@ -42,8 +43,30 @@ function specialise({ env }, handle) {
 	process.execArgv = [];
 	patchConsole(env);
 	globalThis.awslambda = awslambda;
-	new Worker(handle, env).start(env);
+	new Worker(handle, env, () => process.exit(0)).start(env);
 }
 
-process.once('message', specialise);
+// What runs for the first time is slow in Node.js: code is compiled, parts of the system are set up. So the way of a
+// function is gone once before there is one: a handler is found and loaded, as script and as module, a line is logged
+// and an invocation answered, on a lane whose other end is wick-nodejs.
+async function rehearse(handle) {
+	const folder = fs.mkdtempSync('/tmp/.wick-');
+	const over = new Promise((closed) => {
+		const worker = new Worker(handle, { WICK_CONCURRENCY: '1' }, closed);
+		fs.writeFileSync(path.join(folder, 'script.js'), 'exports.handler = async (event) => event;');
+		fs.writeFileSync(path.join(folder, 'module.mjs'), 'export const handler = async (event) => event;');
+		loadHandler(folder, 'module.handler').then(() => loadHandler(folder, 'script.handler'))
+			.then((handler) => worker.ready(handler));
+	});
+	await over;
+	delete require.cache[path.join(folder, 'script.js')];
+	fs.rmSync(folder, { recursive: true });
+	setEnvironment({ ...process.env });
+	process.chdir(process.cwd());
+	textLine('INFO', ['rehearsal', { of: 'a line' }]);
+	logRequestId = () => undefined;
+	process.send('rehearsed');
+}
+
+process.on('message', (message, handle) => (message.env ? specialise(message.env, handle) : rehearse(handle)));
 process.send('ready');

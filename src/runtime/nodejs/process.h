@@ -18,6 +18,8 @@ struct node_process {
 int node_start(struct node_process *ret, uint64_t memory_mb, bool drop_rights, struct err *err);
 /* Until it has loaded what all functions need. -1: it never will. */
 int node_wait_loaded(struct node_process *p, struct err *err);
+/* Goes the way of a function with it once, so that none has to go it for the first time. */
+int node_rehearse(struct node_process *p, struct err *err);
 /* It gets the plan's environment and its end of the lane, and is a worker from then on. lane stays the caller's. */
 int node_specialise(struct node_process *p, const struct boxplan *plan, int lane, struct err *err);
 /* Reaps whatever ends in the box until Node.js does. Returns its exit status; 128 and the signal's number if one
