@@ -282,7 +282,7 @@ static int do_wait(struct box *b, const struct box_op *op)
 }
 
 /* Never above what is left of the limit: raising it takes rights that nobody here has. */
-static int do_rlimit(struct box *b, const struct box_op *op)
+static int set_rlimit(const struct box_op *op)
 {
 	struct rlimit old, l;
 
@@ -290,6 +290,11 @@ static int do_rlimit(struct box *b, const struct box_op *op)
 		return -errno;
 	l.rlim_cur = l.rlim_max = (rlim_t)MIN(op->value, (uint64_t)old.rlim_max);
 	return setrlimit((__rlimit_resource_t)op->which, &l) < 0 ? -errno : 0;
+}
+
+static int do_rlimit(struct box *b, const struct box_op *op)
+{
+	return op->which == RLIMIT_NOFILE ? 0 : set_rlimit(op); /* box_settle */
 }
 
 /* The rules are gathered, RIGHTS enforces them. */
@@ -389,4 +394,16 @@ int box_enter(const struct boxplan *p, const int *fds, size_t n_fds, struct box_
 		closep(&ret->listen_fd);
 	ret->us = clock_mono_us() - begun_us;
 	return r < 0 ? -1 : 0;
+}
+
+int box_settle(const struct boxplan *p, struct err *err)
+{
+	for (size_t i = 0; i < p->n_ops; i++) {
+		const struct box_op *op = &p->ops[i];
+		int r = op->kind == BOX_RLIMIT && op->which == RLIMIT_NOFILE ? set_rlimit(op) : 0;
+
+		if (r < 0)
+			return err_set(err, -r, "operation %zu, %s", i, box_op_name(op->kind));
+	}
+	return 0;
 }

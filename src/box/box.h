@@ -4,6 +4,7 @@
  *
  *	pid = box_clone(plan, parent, &pidfd);
  *	if (pid == 0 && box_enter(plan, fds, n, &res, &err) < 0) ...say err on the lane, exit...
+ *	...send BOXED with res.listen_fd...; box_settle(plan, &err);
  */
 #pragma once
 
@@ -23,6 +24,10 @@ struct box_result {
 /* In the child: the plan's operations in order, each checked again. fds: as they came with the plan. Leaves the cwd at
  * the plan's. -1: err names the operation and the reason; the process is good for nothing but to say so and exit. */
 int box_enter(const struct boxplan *p, const int *fds, size_t n_fds, struct box_result *ret, struct err *err);
+/* After BOXED is sent: the limit of open files. It also bounds the descriptors under way in sockets, those of all boxes
+ * of one user counted together: with it in force, one box could keep the others from handing out their listening
+ * socket. */
+int box_settle(const struct boxplan *p, struct err *err);
 
 /* Started as root: becomes this user and group, with no others and no capability, and stays dumpable (its children
  * write their own uid_map). */

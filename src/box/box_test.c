@@ -65,6 +65,8 @@ static int run(const struct boxplan *p, int (*work)(void), char *said, size_t si
 				_exit(101);
 			_exit(100);
 		}
+		if (box_settle(p, &err) < 0)
+			_exit(102);
 		_exit(work());
 	}
 	close(out[1]);
@@ -255,6 +257,30 @@ static int work_fork(void)
 	return r ? 50 + r : 0;
 }
 
+static int work_restored(void)
+{
+	CHECK(1, getpid() == 1 && access("/tmp/old", F_OK) < 0 && file_has("/proc/1/status", "Seccomp:\t2"));
+	CHECK(2, open("/tmp/new", O_WRONLY | O_CREAT, 0600) >= 0 && open("/proc/self/comm", O_WRONLY) < 0);
+	return 0;
+}
+
+/* On the root that is there, which takes less time. */
+static int work_restore(void)
+{
+	struct box_op ops[] = {OP(PROC, TO("/proc")), OP(TMPFS, TO("/tmp"), .value = 1 << 20), OP(LOOPBACK),
+			       OP(LISTEN, .value = 9000), OP(RIGHTS)};
+	struct boxplan p = plan_of(ops, ARRAY_SIZE(ops), BOX_NS_ALL);
+	char said[256];
+	int r;
+
+	CHECK(1, open("/tmp/old", O_WRONLY | O_CREAT, 0600) >= 0);
+	r = run(&p, work_restored, said, sizeof(said));
+	if (r)
+		fprintf(stderr, "restored: %s\n", said);
+	CHECK(2, access("/tmp/new", F_OK) < 0);
+	return r ? 50 + r : 0;
+}
+
 static void test_snapshot(void **state)
 {
 	struct box_op ops[] = {ROOT_OPS, OP(PIVOT), OP(LOOPBACK), OP(RIGHTS, .value = BOX_PROFILE_SNAPSHOT)};
@@ -262,6 +288,7 @@ static void test_snapshot(void **state)
 	char said[256];
 
 	assert_int_equal(run(&p, work_fork, said, sizeof(said)), 0);
+	assert_int_equal(run(&p, work_restore, said, sizeof(said)), 0);
 }
 
 /* Root becomes an ordinary user that can still box its children. */

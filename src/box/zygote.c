@@ -210,8 +210,11 @@ static int take_order(struct zygote *z, const struct zygote_packet *p, struct or
 		return -1;
 	if (o->n_fds != o->plan.n_fds)
 		return err_set(err, 0, "%zu file descriptors came with a plan that has %u", o->n_fds, o->plan.n_fds);
-	if (!o->plan.namespaces)
-		return err_set(err, 0, "a worker's plan without namespaces");
+	if (o->plan.namespaces != BOX_NS_ALL)
+		return err_set(err, 0, "a worker's plan without a namespace of each kind");
+	/* Without a root of its own a worker would see ours: that is a box already only if we are a worker. */
+	if (z->signals < 0 && !boxplan_has_root(&o->plan))
+		return err_set(err, 0, "a worker's plan without a root");
 	o->env = arena_new_n(&z->arena, char *, o->plan.n_env + 1);
 	for (size_t i = 0; i < o->plan.n_env; i++)
 		o->env[i] = arena_dup(&z->arena, o->plan.env[i]);

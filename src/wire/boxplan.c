@@ -295,26 +295,47 @@ bool boxplan_makes_root(const struct boxplan *p)
 	return false;
 }
 
-/* FIRST, ROOT (once), FILL, PIVOT (once), REST, RIGHTS (once); in a root that stands FILL and REST mix. */
+/* May `next` follow `phase`? With a new root: FIRST, ROOT once, FILL, PIVOT once, REST, RIGHTS once. Without: there is
+ * no PIVOT, and FILL and REST mix. */
+static bool may_follow(int phase, int next, bool rooted)
+{
+	if (next == PHASE_RIGHTS)
+		return phase != PHASE_RIGHTS && (!rooted || phase >= PHASE_PIVOT);
+	if (!rooted)
+		return next != PHASE_PIVOT && (next == PHASE_FIRST ? phase == PHASE_FIRST : phase < PHASE_RIGHTS);
+	switch (next) {
+	case PHASE_ROOT:
+		return phase == PHASE_FIRST;
+	case PHASE_FILL:
+	case PHASE_PIVOT:
+		return phase == PHASE_ROOT || phase == PHASE_FILL;
+	case PHASE_REST:
+		return phase == PHASE_PIVOT || phase == PHASE_REST;
+	default:
+		return phase == PHASE_FIRST;
+	}
+}
+
+bool boxplan_has_root(const struct boxplan *p)
+{
+	for (size_t i = 0; i < p->n_ops; i++)
+		if (p->ops[i].kind == BOX_ROOT)
+			return true;
+	return false;
+}
+
 static int order_check(const struct boxplan *p, struct err *err)
 {
-	bool landlock = false, own_root = boxplan_makes_root(p);
 	int phase = PHASE_FIRST;
+	bool rooted = boxplan_has_root(p), landlock = false;
 
 	for (size_t i = 0; i < p->n_ops; i++) {
 		enum box_op_kind kind = p->ops[i].kind;
-		int next = rules[kind].phase;
-		bool once = next == PHASE_ROOT || next == PHASE_PIVOT || next == PHASE_RIGHTS;
 
-		if (!own_root && next == PHASE_FILL)
-			next = PHASE_REST;
-		if (next < phase || (once && next == phase) || (!own_root && next == PHASE_PIVOT) ||
-		    (own_root && next != phase &&
-		     ((next == PHASE_FILL && phase != PHASE_ROOT) || (next == PHASE_PIVOT && phase < PHASE_ROOT) ||
-		      (next > PHASE_PIVOT && phase < PHASE_PIVOT))))
+		if (!may_follow(phase, rules[kind].phase, rooted))
 			return err_set(err, 0, "box plan: operation %zu, %s, stands where it may not", i,
 				       box_op_name(kind));
-		phase = next;
+		phase = rules[kind].phase;
 		landlock = landlock || kind == BOX_LANDLOCK;
 	}
 	if (phase != PHASE_RIGHTS)

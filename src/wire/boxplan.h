@@ -7,8 +7,10 @@
  * are named by their index among those that came with the plan. Operations run in their order; the order of kinds is
  * checked: CGROUP, ROOT, what fills the root (DIR to PROC), PIVOT, then the rest, and RIGHTS last, always.
  * A plan without ROOT leaves the root that stands (that of the box it is forked from), and mounts over it.
- * A plan with namespaces 0 works in the box that the process is in already: no ROOT, DIR, LINK, FILE, PROC, PIVOT,
- * HOSTNAME, LOOPBACK; BIND's `from` is then a path in that box. */
+ * A plan without ROOT and PIVOT works on the root that is there, that of the box which the process is in already;
+ * BIND's `from` is then a path in that box. Its namespaces are ALL when a worker forks another one (SnapStart): what is
+ * mounted then is seen by the new one only. They are 0 when a pooled box is specialised; then there is no PROC,
+ * HOSTNAME and LOOPBACK either. */
 #pragma once
 
 #include "base/arena.h"
@@ -93,5 +95,6 @@ int boxplan_decode(struct boxplan *ret, struct str bytes, struct arena *a, struc
 /* The rules that need no system: order, paths, flags, fds in range, sizes; part of decode, and for who makes a plan. */
 bool boxplan_makes_root(const struct boxplan *p);
 int boxplan_check(const struct boxplan *p, struct err *err);
+bool boxplan_has_root(const struct boxplan *p); /* has ROOT (and then PIVOT) */
 /* One operation a line, for people: "bind     /usr -> /usr ro,exec". Values of env are not shown (secrets). */
 void boxplan_print(struct buf *b, const struct boxplan *p);

@@ -98,6 +98,7 @@ static const struct {
 	{0, OP(CGROUP, .fd = 1), "file descriptor 1"}, /* the output pipe */
 	{0, OP(CGROUP, .fd = 4), "file descriptor 4"},
 	{1, OP(ROOT), "value 0"},
+	{0, OP(ROOT, .value = 1), "stands where it may not"}, /* twice */
 	{1, OP(DIR, TO("/a")), "stands where it may not"},
 	{2, OP(DIR, TO("a")), "is not absolute"},
 	{2, OP(DIR, TO("/")), "is the root"},
@@ -187,8 +188,17 @@ static void test_second(void **state)
 
 	p.namespaces = 0, p.ops = ops, p.n_ops = ARRAY_SIZE(ops);
 	assert_int_equal(boxplan_check(&p, NULL), 0);
+	assert_false(boxplan_has_root(&p));
 	p.n_ops--;
 	expect(&p, "last operation");
+	p.n_ops++;
+	ops[4] = (struct box_op)OP(PIVOT);
+	expect(&p, "needs a namespace");
+	p.namespaces = BOX_NS_ALL;
+	expect(&p, "stands where it may not");
+	/* What forks from a worker. */
+	ops[4] = (struct box_op)OP(PROC, TO("/proc"));
+	assert_int_equal(boxplan_check(&p, NULL), 0);
 }
 
 int main(void)
