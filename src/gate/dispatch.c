@@ -21,9 +21,7 @@ static void send_invoke(struct invocation *inv)
 
 	memcpy(in.id, inv->r->id, sizeof(in.id));
 	invocation_logf(inv, "START RequestId: %s Version: %.*s", inv->r->id_text, STR_ARG(def->version));
-	timer_set(w->deadline, def->timeout_s * 1000ull);
-	inv->state = INVOCATION_RUNNING;
-	inv->run_began_us = clock_mono_us();
+	worker_run_begins(w, inv);
 	lane_send_invoke(w->lane, &in);
 }
 
@@ -36,8 +34,8 @@ static void stamp_usage(struct invocation *inv)
 	u->queue_us = inv->placed_us - inv->queued_us;
 	if (inv->run_began_us && inv->run_ended_us)
 		u->run_us = inv->run_ended_us - inv->run_began_us;
-	if (u->queue_us >= u->start_us + u->init_us)
-		u->queue_us -= u->start_us + u->init_us;
+	if (u->queue_us >= u->start_us + inv->box_us + u->init_us)
+		u->queue_us -= u->start_us + inv->box_us + u->init_us;
 }
 
 enum step_result dispatch_step(struct req *r)
@@ -47,12 +45,6 @@ enum step_result dispatch_step(struct req *r)
 	if (!inv)
 		return STEP_MORE;
 	if (inv->state == INVOCATION_PLACED) {
-		struct worker *w = inv->worker;
-
-		if (inv->cold && w->asked_us >= inv->queued_us) {
-			inv->usage.start_us = w->started_us - w->asked_us;
-			inv->usage.init_us = w->ready_us - w->started_us;
-		}
 		send_invoke(inv);
 		return STEP_WAIT;
 	}

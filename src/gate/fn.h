@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gate/functions.h"
+#include "gate/why.h"
 #include "gate/worker.h"
 #include "model/alias.h"
 #include "model/options.h"
@@ -24,6 +25,9 @@ struct fn_group {
 	unsigned starting; /* workers of any version on their way */
 };
 
+struct crash;
+struct stats;
+
 struct fn {
 	struct gate *g;
 	struct fn_group *group;
@@ -34,17 +38,33 @@ struct fn {
 	struct function_options opt;
 	struct arena arena; /* of def and opt */
 	json_t *doc;        /* of def; the node is told this */
+
 	struct invocation_list queue;
 	struct worker_list workers[WORKER_STATES];
-	uint64_t run_us, start_us; /* moving averages of a run, and of START sent to READY; 0: not known yet */
-	bool patient;              /* queue_timer is set to ask again whether to start more workers */
-	struct timer *queue_timer; /* the head of the queue has waited too long */
+	struct roomy_list roomy;    /* workers at work that take one more */
+	struct list_link on_hungry; /* it waits for what others have (queue.c) */
+	unsigned seen;              /* the round of queue.c in which it got nothing */
+	enum wait_reason reason;    /* why it waits, when that was last decided */
+	unsigned provisioned;       /* workers to be kept; provision.c sets it */
+	struct timer *queue_timer;  /* to look at the queue again: the head waits too long, a backoff ends */
+	uint64_t timer_us;          /* when it rings; 0: it is not set */
+	uint64_t run_us, start_us;  /* moving averages of a run, and of START sent to READY; 0: not known yet */
+	struct crash *crash;        /* while it cannot start */
+	struct stats *stats;        /* from its first run on */
+
+	/* pool.c counts these. */
+	unsigned running, starting, live; /* invocations in hand; workers on their way; workers that are not ENDING */
+	unsigned shared_running, shared_active;
+	uint64_t memory_kib, promised_kib; /* what a worker was measured to use; what all are reckoned with */
 };
+
+DEFINE_LIST(hungry_list, struct fn, on_hungry)
 
 /* Both: borrowed; NULL: no such function. version: "$LATEST" or a number. qualifier: n == 0 ($LATEST), a version or an
  * alias, of whose two versions one is drawn. */
 struct fn *fn_get(struct gate *g, struct str name, struct str version);
 struct fn *fn_find(struct gate *g, struct str name, struct str qualifier);
+void fn_set_provisioned(struct fn *fn, unsigned n);
 struct fn *fn_ref(struct fn *fn);
 void fn_unref(struct fn *fn);
 void fns_each(struct gate *g, void (*each)(void *arg, struct fn *fn),

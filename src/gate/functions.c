@@ -5,19 +5,96 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "gate/crash.h"
+#include "gate/provision.h"
 #include "gate/queue.h"
+#include "gate/records.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 #define KEEP_MAX 512
 
 struct functions {
-	struct map groups; /* name -> struct fn_group, of every version in memory, in the table or not */
-	size_t n;          /* versions in the table */
+	struct map groups;        /* name -> struct fn_group, of every version in memory, in the table or not */
+	size_t n;                 /* versions in the table */
+	struct map reserved;      /* name -> reserved concurrency and 1, of all functions that have one */
+	unsigned reserved_sum;    /* of them */
+	unsigned provisioned_sum; /* of versions whose function has no reservation, in the table or held */
 };
+
+/* ---- limits ---- */
+
+static void keep_reserved(void *arg, struct str name, unsigned n)
+{
+	struct functions *fs = arg;
+
+	map_put(&fs->reserved, name, (void *)(uintptr_t)(n + 1));
+	fs->reserved_sum += n;
+}
 
 struct functions *functions_new(struct gate *g)
 {
-	return xnew(struct functions);
+	struct functions *fs = xnew(struct functions);
+
+	record_each_reserved(g, keep_reserved, fs);
+	return fs;
+}
+
+unsigned functions_shared_limit(const struct gate *g)
+{
+	unsigned taken = g->functions->reserved_sum + g->functions->provisioned_sum;
+
+	return g->conf.s.concurrency > taken ? g->conf.s.concurrency - taken : 0;
+}
+
+static void recount(struct fn_group *gr)
+{
+	for (struct fn *fn = gr->list; fn; fn = fn->next)
+		pool_recount(fn);
+}
+
+static unsigned provisioned_of(const struct fn_group *gr)
+{
+	unsigned n = 0;
+
+	for (const struct fn *fn = gr->list; fn; fn = fn->next)
+		n += fn->provisioned;
+	return gr->is_reserved ? 0 : n;
+}
+
+/* Reads the name's reservation from the table into its group. */
+static void set_reserved(struct fn_group *gr)
+{
+	struct functions *fs = gr->g->functions;
+	uintptr_t kept = (uintptr_t)map_get(&fs->reserved, str_from(gr->name));
+
+	fs->provisioned_sum -= provisioned_of(gr);
+	gr->is_reserved = kept != 0;
+	gr->reserved = kept ? (unsigned)(kept - 1) : 0;
+	fs->provisioned_sum += provisioned_of(gr);
+	recount(gr);
+}
+
+static void reread_reserved(struct gate *g, struct str name)
+{
+	struct functions *fs = g->functions;
+	uintptr_t kept = (uintptr_t)map_del(&fs->reserved, name);
+	unsigned n;
+
+	if (kept)
+		fs->reserved_sum -= (unsigned)(kept - 1);
+	if (record_reserved(g, name, &n))
+		keep_reserved(fs, name, n);
+}
+
+void fn_set_provisioned(struct fn *fn, unsigned n)
+{
+	struct functions *fs = fn->g->functions;
+
+	if (!fn->group->is_reserved)
+		fs->provisioned_sum += n - fn->provisioned;
+	fn->provisioned = n;
+	pool_recount(fn);
 }
 
 /* ---- groups ---- */
@@ -31,6 +108,7 @@ static struct fn_group *group_ref(struct gate *g, struct str name)
 		gr->g = g;
 		gr->name = str_dup(name);
 		map_put(&g->functions->groups, name, gr);
+		set_reserved(gr);
 	}
 	gr->refs++;
 	return gr;
@@ -57,6 +135,8 @@ void fn_unref(struct fn *fn)
 	if (!fn || --fn->refs > 0)
 		return;
 	timer_free(fn->queue_timer);
+	crash_free(fn->crash);
+	free(fn->stats);
 	json_decref(fn->doc);
 	arena_done(&fn->arena);
 	group_unref(fn->group);
@@ -68,6 +148,8 @@ static struct fn *take_out(struct fn *fn)
 {
 	struct fn **at = &fn->group->list;
 
+	if (fn->provisioned)
+		fn_set_provisioned(fn, 0);
 	while (*at != fn)
 		at = &(*at)->next;
 	*at = steal(&fn->next);
@@ -93,6 +175,7 @@ struct functions *functions_free(struct functions *fs)
 		group_unref(gr);
 	}
 	map_done(&fs->groups);
+	map_done(&fs->reserved);
 	free(fs);
 	return NULL;
 }
@@ -194,9 +277,42 @@ struct fn *fn_get(struct gate *g, struct str name, struct str version)
 	return load(g, name, version);
 }
 
+static const struct alias *find_alias(struct gate *g, struct fn_group *gr, struct str name)
+{
+	struct fn_alias *a = gr->alias;
+
+	while (a && !str_eq(a->al.name, name))
+		a = a->next;
+	if (a)
+		return &a->al;
+	a = arena_new(&gr->aliases, struct fn_alias);
+	if (!record_alias(g, &gr->aliases, str_from(gr->name), name, &a->al))
+		return NULL;
+	a->next = gr->alias;
+	gr->alias = a;
+	return &a->al;
+}
+
+static struct fn *find_by_alias(struct gate *g, struct str name, struct str qualifier)
+{
+	/* Its group is needed to keep the alias; $LATEST always is, and is about to be asked for as often as not. */
+	struct fn *latest = fn_get(g, name, STR_NULL);
+	const struct alias *al = latest ? find_alias(g, latest->group, qualifier) : NULL;
+	uint8_t random[16];
+	uint32_t draw;
+
+	if (!al)
+		return NULL;
+	random_id(random);
+	memcpy(&draw, random, sizeof(draw));
+	return fn_get(g, name, alias_pick(al, draw));
+}
+
 struct fn *fn_find(struct gate *g, struct str name, struct str qualifier)
 {
-	return fn_get(g, name, qualifier);
+	bool is_version = is_latest(qualifier) || (qualifier.p[0] >= '0' && qualifier.p[0] <= '9');
+
+	return is_version ? fn_get(g, name, qualifier) : find_by_alias(g, name, qualifier);
 }
 
 const struct function *functions_get(struct gate *g, struct str name)
@@ -240,14 +356,18 @@ static void retire(struct fn *fn)
 
 void functions_changed(struct gate *g, struct str name)
 {
-	struct fn_group *gr = map_get(&g->functions->groups, name);
+	struct fn_group *gr;
 	struct fn **all;
 	size_t n = 0;
 
+	reread_reserved(g, name);
+	provision_changed(g, name);
+	gr = map_get(&g->functions->groups, name);
 	if (!gr)
 		return;
 	arena_reset(&gr->aliases);
 	gr->alias = NULL;
+	set_reserved(gr);
 	/* What retiring one sets going may change the list. */
 	all = xnew_n(struct fn *, g->functions->n);
 	for (struct fn *fn = gr->list; fn; fn = fn->next)
@@ -258,6 +378,7 @@ void functions_changed(struct gate *g, struct str name)
 		fn_unref(all[i]);
 	}
 	free(all);
+	queue_pump_all(g);
 }
 
 /* ---- all of them ---- */
@@ -292,7 +413,7 @@ static void visit_activity(void *arg, struct fn *fn)
 		.name = fn->def.name,
 		.version = fn->def.version,
 		.queued = (unsigned)fn->queue.n,
-		.starting = (unsigned)(fn->workers[WORKER_WAITING].n + fn->workers[WORKER_INIT].n),
+		.starting = fn->starting,
 		.idle = (unsigned)fn->workers[WORKER_IDLE].n,
 		.busy = (unsigned)fn->workers[WORKER_BUSY].n,
 	};

@@ -15,6 +15,9 @@ const struct function *functions_get(struct gate *g, struct str name);
  * of a $LATEST that is as it was, stay. */
 void functions_changed(struct gate *g, struct str name);
 
+/* Invocations that functions without a reservation may run at once, what provisioned concurrency covers left out. */
+unsigned functions_shared_limit(const struct gate *g);
+
 /* Function versions that are in memory, with what they do now. */
 struct function_activity {
 	struct str name, version;

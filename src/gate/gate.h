@@ -18,8 +18,9 @@ struct gate {
 	struct logs *logs;           /* logs.c: function logs on disk */
 	struct meter *meter;         /* meter.c: usage waiting to be stored, counters */
 	struct functions *functions; /* functions.c: deployed functions in memory, with their queues and workers */
-	struct pool *pool;           /* worker.c: every worker */
+	struct pool *pool;           /* pool.c: every worker */
 	struct nodes *nodes;         /* nodes.c: the link to each node */
+	struct provision *provision; /* provision.c: workers that are kept warm */
 	struct jobs *jobs;           /* jobs.c: durable events */
 	struct reap *reap;           /* reap.c: dead blobs, idle workers */
 	struct objects *objects;     /* objects.c: small objects in memory */

@@ -35,8 +35,7 @@ void invocation_abandon(struct invocation *inv)
 {
 	queue_remove(inv);
 	if (inv->worker)
-		inv->worker->inv = NULL;
-	inv->worker = NULL;
+		worker_forget(inv->worker, inv);
 	inv->state = INVOCATION_OVER;
 }
 

@@ -29,10 +29,13 @@ struct invocation {
 	unsigned tries;        /* workers that died without reading it */
 	uint64_t queued_us, placed_us, run_began_us, run_ended_us; /* monotonic */
 
+	uint64_t box_us; /* of a cold start: beside usage's start and init */
+
 	/* Outcome */
 	struct buf result;      /* payload of the answer or of the error */
 	const char *error_kind; /* "Unhandled": X-Amz-Function-Error; NULL: success */
 	char error_type[96];    /* "Runtime.ExitError": in the REPORT line and in `wick events` */
+	struct str words;       /* the last its worker printed, when that is gone; in the request's arena */
 	struct usage usage;
 };
 

@@ -11,6 +11,7 @@
 #include "gate/meter.h"
 #include "gate/nodes.h"
 #include "gate/objects.h"
+#include "gate/provision.h"
 #include "gate/reap.h"
 #include "gate/req.h"
 #include "gate/rights.h"
@@ -104,6 +105,7 @@ static int open_all(struct gate *g, struct err *err)
 	g->pool = pool_new(g);
 	g->reap = reap_new(g);
 	g->nodes = nodes_open(g);
+	g->provision = provision_new(g);
 	g->jobs = jobs_new(g);
 	return front_open(g, err);
 }
@@ -116,6 +118,7 @@ static void close_all(struct gate *g)
 	jobs_free(g->jobs);
 	nodes_free(g->nodes);
 	g->nodes = NULL;
+	provision_free(g->provision);
 	pool_free(g->pool);
 	functions_free(g->functions);
 	reap_free(g->reap);

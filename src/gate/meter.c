@@ -231,6 +231,7 @@ enum step_result meter_step(struct req *r)
 
 void meter_metrics(struct gate *g, struct buf *b)
 {
+	const struct pool_sums *sums = pool_sums(g);
 	const struct meter *m = g->meter;
 	const struct {
 		const char *name, *type, *help;
@@ -244,8 +245,12 @@ void meter_metrics(struct gate *g, struct buf *b)
 		{"wick_billed_milliseconds_total", "counter", "Time billed.", m->billed_ms},
 		{"wick_usage_rows_lost_total", "counter", "Usage rows that could not be stored.", m->lost_rows},
 		{"wick_workers", "gauge", "Workers of all states.", pool_workers(g)},
-		{"wick_workers_active", "gauge", "Workers that run or start.", pool_active(g)},
-		{"wick_worker_memory_megabytes", "gauge", "Memory promised to workers.", pool_memory_mb(g)},
+		{"wick_workers_active", "gauge", "Workers that run or start.",
+		 sums->workers[WORKER_WAITING] + sums->workers[WORKER_INIT] + sums->workers[WORKER_BUSY]},
+		{"wick_workers_frozen", "gauge", "Idle workers that get no CPU.", sums->frozen},
+		{"wick_invocations_running", "gauge", "Invocations that workers have in hand.", sums->running},
+		{"wick_worker_memory_megabytes", "gauge", "Memory that workers are reckoned with.",
+		 sums->memory_kib >> 10},
 		{"wick_node_up", "gauge", "Whether a node is connected.", nodes_any_up(g)},
 	};
 

@@ -1,12 +1,18 @@
-/* The queue step and the queues: one a function, first in first out, in memory (synchronous calls are soft state:
- * after a crash their clients see an error at once; events wait in the store and are put here one by one by jobs.c).
- * Owned by struct fn. An invocation that has waited queue_wait_ms is refused. */
+/* The queue and place steps, and the queues: one a function version, first in first out, in memory (synchronous calls
+ * are soft state: after a crash their clients see an error at once; events wait in the store and are put here one by
+ * one by jobs.c). Owned by struct fn. An invocation that has waited queue_wait_ms is refused.
+ *
+ * While nothing is short, a function serves itself: its invocations go to its workers, and place_decide says how many
+ * are started for the rest. A function that got less than it wants because of something that others have (starts at
+ * once, memory, a limit) is hungry. As long as one is, everything is served in rounds: who has least (invocations in
+ * hand and workers starting, of all versions) gets one, until nobody can get any more. */
 #include "gate/queue.h"
 
+#include "gate/crash.h"
 #include "gate/dispatch.h"
 #include "gate/flow.h"
+#include "gate/logs.h"
 #include "gate/nodes.h"
-#include "gate/place.h"
 #include "sys/clock.h"
 
 enum step_result queue_step(struct req *r)
@@ -18,49 +24,272 @@ enum step_result queue_step(struct req *r)
 	inv->queued_us = clock_mono_us();
 	inv->state = INVOCATION_QUEUED;
 	invocation_list_push(&inv->fn->queue, inv);
-	if (inv->fn->queue.n == 1)
-		timer_set(inv->fn->queue_timer, r->g->conf.s.queue_wait_ms);
 	return STEP_MORE;
 }
 
-static void set_timer(struct fn *fn)
+enum step_result place_step(struct req *r)
 {
-	struct invocation *head = invocation_list_first(&fn->queue);
-	uint64_t waited, limit = fn->g->conf.s.queue_wait_ms;
+	struct invocation *inv = r->inv;
 
-	if (!head) {
-		timer_stop(fn->queue_timer);
-		return;
-	}
-	waited = (clock_mono_us() - head->queued_us) / 1000;
-	timer_set(fn->queue_timer, waited >= limit ? 1 : limit - waited);
+	if (!inv || inv->state == INVOCATION_OVER)
+		return STEP_MORE;
+	if (inv->state == INVOCATION_QUEUED)
+		queue_pump(inv->fn);
+	return inv->state == INVOCATION_QUEUED ? STEP_WAIT : STEP_MORE;
 }
 
-static void place_on(struct worker *w, struct invocation *inv)
+/* ---- what is known ---- */
+
+static void view_limits(const struct fn *fn, struct place_view *v)
+{
+	const struct pool_sums *sums = pool_sums(fn->g);
+
+	v->running = fn->running;
+	v->provisioned = fn->stale ? 0 : fn->provisioned;
+	v->is_reserved = fn->group->is_reserved;
+	v->reserved = fn->group->reserved;
+	v->group_running = fn->group->running;
+	v->group_starting = fn->group->starting;
+	v->shared_limit = functions_shared_limit(fn->g);
+	v->shared_running = sums->shared_running;
+	v->shared_active = sums->shared_active;
+}
+
+void queue_view(const struct fn *fn, struct place_view *v)
+{
+	struct gate *g = fn->g;
+	const struct invocation *head = invocation_list_first(&fn->queue);
+
+	*v = (struct place_view){
+		.node_up = nodes_any_up(g),
+		.waiting = (unsigned)fn->queue.n,
+		.starting = fn->starting,
+		.ready = fn->live - fn->starting,
+		.concurrency = fn->opt.concurrency,
+		.run_us = fn->run_us,
+		.start_us = fn->start_us,
+		.waited_us = head ? clock_mono_us() - head->queued_us : 0,
+		.crashes = fn->crash ? fn->crash->n : 0,
+		.backoff_us = crash_left_us(fn),
+		.memory_mb = fn->def.memory_mb,
+		.estimate_mb = place_estimate_kib(fn->memory_kib, fn->def.memory_mb) >> 10,
+		.cpus = nodes_cpus(g),
+		.starts = pool_starts(g),
+		.starts_limit = place_starts_limit(nodes_cpus(g)),
+		.memory_all_mb = nodes_memory_mb(g),
+	};
+	v->memory_free_mb =
+		place_memory_free_mb(v->memory_all_mb, nodes_memory_free_mb(g), pool_sums(g)->memory_kib >> 10);
+	view_limits(fn, v);
+}
+
+/* ---- refusals ---- */
+
+static void refuse(struct invocation *inv, enum fail f, const char *why)
 {
 	invocation_list_remove(&inv->fn->queue, inv);
-	if (inv->fn->queue.n == 0) {
-		timer_stop(inv->fn->queue_timer);
-		inv->fn->patient = false;
+	inv->state = INVOCATION_OVER;
+	req_failf(inv->r, f, "%s", why);
+	req_continue(inv->r);
+}
+
+static void refuse_late(struct invocation *inv, const struct place_view *v, enum wait_reason reason)
+{
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+	if (reason == WAIT_NO_NODE) {
+		refuse(inv, FAIL_NO_NODE, "No node is connected that could run the function.");
+		return;
 	}
+	buf_adds(&b, "Rate Exceeded: no worker was free and none could be started in time. ");
+	wait_text(&b, reason, v);
+	refuse(inv, FAIL_THROTTLED, b.p);
+}
+
+/* Nothing will change for these soon, so they are told at once instead of at the end of their patience. */
+static void answer_hopeless(struct fn *fn, const struct place_view *v, enum wait_reason reason)
+{
+	struct invocation *inv;
+
+	while ((inv = invocation_list_first(&fn->queue))) {
+		if (reason == WAIT_RESERVED) {
+			refuse(inv, FAIL_THROTTLED, "Rate Exceeded: the function's reserved concurrency is 0.");
+			continue;
+		}
+		queue_remove(inv);
+		if (reason == WAIT_TOO_LARGE) {
+			_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+			wait_text(&b, reason, v);
+			invocation_log(inv, buf_str(&b));
+			invocation_error(inv, USAGE_INIT_ERROR, "Runtime.MemoryTooLarge", "%s", b.p);
+		} else {
+			crash_answer(inv);
+		}
+		req_continue(inv->r);
+	}
+}
+
+static bool is_hopeless(const struct place_view *v, enum wait_reason reason)
+{
+	return reason == WAIT_TOO_LARGE || reason == WAIT_CRASH_LOOPING ||
+	       (reason == WAIT_RESERVED && v->reserved == 0);
+}
+
+/* ---- serving ---- */
+
+static void set_timer(struct fn *fn, uint64_t again_us)
+{
+	const struct invocation *head = invocation_list_first(&fn->queue);
+	uint64_t now = clock_mono_us(), at = again_us ? now + again_us : UINT64_MAX;
+
+	if (head)
+		at = MIN(at, head->queued_us + fn->g->conf.s.queue_wait_ms * 1000);
+	if (at == UINT64_MAX || (fn->timer_us && fn->timer_us <= at))
+		return;
+	fn->timer_us = at;
+	timer_set(fn->queue_timer, at > now ? (at - now + 999) / 1000 : 1);
+}
+
+static bool has_work(const struct fn *fn)
+{
+	return fn->queue.n || (fn->live < fn->provisioned && !fn->stale);
+}
+
+/* Hands the oldest invocation to a worker. Last in, first out: one that has room beside what it does, then the idle one
+ * that ran last, whose memory is warm. */
+static bool give(struct fn *fn)
+{
+	struct invocation *inv = invocation_list_first(&fn->queue);
+	struct worker *w = roomy_list_last(&fn->roomy);
+	struct place_view v = {0};
+
+	if (!w)
+		w = worker_list_last(&fn->workers[WORKER_IDLE]);
+	if (!inv || !w)
+		return false;
+	view_limits(fn, &v);
+	if (place_may_run(&v) != WAIT_NONE)
+		return false;
+	invocation_list_remove(&fn->queue, inv);
 	worker_run(w, inv);
 	req_continue(inv->r);
+	return true;
+}
+
+static void decide(struct fn *fn, struct place_view *v, struct place_decision *d)
+{
+	queue_view(fn, v);
+	place_decide(v, d);
+	while ((d->reason == WAIT_NO_MEMORY || d->reason == WAIT_FAIR_SHARE) && pool_evict_idle(fn->g, fn)) {
+		queue_view(fn, v);
+		place_decide(v, d);
+	}
+}
+
+static bool is_shared(enum wait_reason reason)
+{
+	return reason == WAIT_NO_MEMORY || reason == WAIT_RESERVED || reason == WAIT_ACCOUNT || reason == WAIT_STARTS ||
+	       reason == WAIT_FAIR_SHARE;
+}
+
+static void set_hungry(struct fn *fn, bool hungry)
+{
+	struct hungry_list *l = pool_hungry(fn->g);
+
+	if (hungry && !hungry_list_linked(fn))
+		hungry_list_push(l, fn_ref(fn));
+	if (!hungry && hungry_list_linked(fn)) {
+		hungry_list_remove(l, fn);
+		fn_unref(fn);
+	}
+}
+
+/* Up to `most` invocations given or workers started. False: it could get nothing. The caller holds a reference. */
+static bool serve(struct fn *fn, unsigned most)
+{
+	struct place_decision d;
+	struct place_view v;
+	unsigned got = 0, n;
+
+	while (got < most && give(fn))
+		got++;
+	if (!has_work(fn)) {
+		set_hungry(fn, false);
+		return got > 0;
+	}
+	decide(fn, &v, &d);
+	fn->reason = d.reason;
+	if (fn->queue.n && d.starts == 0 && is_hopeless(&v, d.reason)) {
+		set_hungry(fn, false);
+		answer_hopeless(fn, &v, d.reason);
+		return got > 0;
+	}
+	n = MIN(d.starts, most - got);
+	set_hungry(fn, n < d.starts || is_shared(d.reason));
+	set_timer(fn, d.again_us);
+	got += n;
+	for (; n > 0; n--)
+		worker_start(fn, fn->queue.n == 0);
+	return got > 0;
+}
+
+/* Of the hungry that were not in vain in this round, who has least. */
+static struct fn *neediest(const struct hungry_list *l, unsigned round)
+{
+	struct fn *best = NULL;
+	unsigned least = UINT32_MAX;
+
+	for (struct fn *fn = hungry_list_first(l); fn; fn = hungry_list_next(fn)) {
+		unsigned has = fn->group->running + fn->group->starting;
+
+		if (fn->seen != round && has < least) {
+			least = has;
+			best = fn;
+		}
+	}
+	return best;
+}
+
+void queue_room(struct gate *g)
+{
+	static unsigned round;
+	static bool running;
+	struct hungry_list *hungry = pool_hungry(g);
+	struct fn *fn;
+
+	/* What a round sets going may call here again; it is served in this same round. */
+	if (hungry->n == 0 || running)
+		return;
+	running = true;
+	round++;
+	while ((fn = neediest(hungry, round))) {
+		fn_ref(fn);
+		if (!serve(fn, hungry->n == 1 ? UINT32_MAX : 1))
+			fn->seen = round;
+		fn_unref(fn);
+	}
+	running = false;
 }
 
 void queue_pump(struct fn *fn)
 {
-	uint64_t waits_us;
-	unsigned n;
+	struct hungry_list *hungry = pool_hungry(fn->g);
 
-	while (fn->queue.n && fn->workers[WORKER_IDLE].n)
-		/* Last in, first out: the worker that ran last is the one whose memory is warm. */
-		place_on(worker_list_last(&fn->workers[WORKER_IDLE]), invocation_list_first(&fn->queue));
-	for (n = place_starts(fn, &waits_us); n > 0; n--)
-		worker_start(fn);
-	if (waits_us && !fn->patient) {
-		fn->patient = true;
-		timer_set(fn->queue_timer, waits_us / 1000 + 1);
+	if (hungry->n == 0)
+		while (give(fn))
+			;
+	if (hungry->n == 0 && !has_work(fn))
+		return;
+	fn_ref(fn);
+	if (hungry->n == 0) {
+		serve(fn, UINT32_MAX);
+	} else {
+		if (has_work(fn))
+			set_hungry(fn, true);
+		queue_room(fn->g);
 	}
+	fn_unref(fn);
 }
 
 void queue_put_back(struct invocation *inv)
@@ -69,17 +298,8 @@ void queue_put_back(struct invocation *inv)
 	inv->worker = NULL;
 	inv->tries++;
 	invocation_list_push_front(&inv->fn->queue, inv);
-	set_timer(inv->fn);
 	inv->r->step = REQ_PLACE;
 	queue_pump(inv->fn);
-}
-
-static void refuse(struct invocation *inv, enum fail f, const char *why)
-{
-	invocation_list_remove(&inv->fn->queue, inv);
-	inv->state = INVOCATION_OVER;
-	req_failf(inv->r, f, "%s", why);
-	req_continue(inv->r);
 }
 
 void queue_move(struct fn *from, struct fn *to)
@@ -96,28 +316,28 @@ void queue_move(struct fn *from, struct fn *to)
 		invocation_list_push(&to->queue, inv);
 		fn_unref(from); /* the table's reference is still held */
 	}
+	set_hungry(from, false);
 	timer_stop(from->queue_timer);
-	if (to && to->queue.n) {
-		set_timer(to);
+	from->timer_us = 0;
+	if (to && to->queue.n)
 		queue_pump(to);
-	}
 }
 
 void queue_timed_out(void *arg)
 {
 	struct fn *fn = fn_ref(arg);
 	uint64_t limit_us = fn->g->conf.s.queue_wait_ms * 1000, now = clock_mono_us();
-	struct invocation *inv;
+	struct invocation *inv = invocation_list_first(&fn->queue);
+	struct place_decision d;
+	struct place_view v;
 
-	fn->patient = false;
-	while ((inv = invocation_list_first(&fn->queue)) && now - inv->queued_us >= limit_us) {
-		if (!nodes_any_up(fn->g))
-			refuse(inv, FAIL_NO_NODE, "No node is connected that could run the function.");
-		else
-			refuse(inv, FAIL_THROTTLED,
-			       "Rate Exceeded: no worker was free and none could be started in time.");
+	fn->timer_us = 0;
+	if (inv && now - inv->queued_us >= limit_us) {
+		queue_view(fn, &v);
+		place_decide(&v, &d);
+		while ((inv = invocation_list_first(&fn->queue)) && now - inv->queued_us >= limit_us)
+			refuse_late(inv, &v, d.reason);
 	}
-	set_timer(fn);
 	queue_pump(fn);
 	fn_unref(fn);
 }
@@ -138,7 +358,7 @@ bool dispatch_cancel_queued(struct invocation *inv)
 
 static void pump_waiting(void *arg, struct fn *fn)
 {
-	if (fn->queue.n)
+	if (has_work(fn))
 		queue_pump(fn);
 }
 

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "gate/objects.h"
 #include "gate/worker.h"
-#include "sys/clock.h"
 
 #define TICK_MS   1000
 #define BATCH_MAX 256
@@ -56,10 +55,9 @@ static bool remove_dead(struct reap *r)
 static void tick(void *arg)
 {
 	struct reap *r = arg;
-	int64_t idle_ms = (int64_t)r->g->conf.s.worker_idle_ms;
 	bool busy = remove_dead(r);
 
-	pool_end_idle_before(r->g, clock_wall_ms() - idle_ms);
+	pool_tend(r->g);
 	busy = objects_age(r->g->objects) || busy;
 	if (busy || pool_workers(r->g))
 		return;

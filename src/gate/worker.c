@@ -1,14 +1,14 @@
-/* Workers as the gate sees them, and the pool of all of them. A worker is owned by the pool from START until both its
- * lane has ended and the node has reported its exit (or is gone itself); it is freed nowhere else. What a worker says
- * comes in as lane events, in the loop's turn; what it did to its invocation is decided here, why is told in AWS's
- * words. A worker can fail at any moment: at the start, while initialising, idle, or with an invocation in hand. */
+/* Workers as the gate sees them. A worker is owned by the pool from START until both its lane has ended and the node
+ * has reported its exit (or is gone itself); it is freed nowhere else. What a worker says comes in as lane events, in
+ * the loop's turn, and is checked for its turn here; what it did to its invocations is decided here, why is told in
+ * AWS's words. A worker can fail at any moment: at the start, while initialising, idle, or with invocations in hand. */
 #include "gate/worker.h"
 
 #include "base/id.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "gate/fn.h"
+#include "gate/crash.h"
 #include "gate/flow.h"
+#include "gate/fn.h"
 #include "gate/logs.h"
 #include "gate/nodes.h"
 #include "gate/queue.h"
@@ -21,155 +21,40 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define INIT_LIMIT_MS  600000       /* a worker that still initialises is not killed for slowness before that */
 #define LINE_MAX_BYTES (256 * 1024) /* a longer line is stored in pieces */
+#define WORDS_MAX      2048         /* last words that are kept */
 #define KEYS_MARGIN_MS 3600000      /* a worker is not given work with keys that end sooner */
 #define KILL_WAIT_MS   5000
 #define TRIES_MAX      2 /* an invocation that two workers died without reading is answered with an error */
 
-struct pool {
-	struct map by_id;
-	struct idle_list idle;
-	uint64_t memory_mb;
-	unsigned active, starting;
-};
-
-static const char *const state_names[WORKER_STATES] = {
-	[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init",     [WORKER_IDLE] = "idle",
-	[WORKER_BUSY] = "busy",       [WORKER_ENDING] = "ending",
-};
-
-static bool is_active(enum worker_state s)
+void worker_free(struct worker *w)
 {
-	return s == WORKER_WAITING || s == WORKER_INIT || s == WORKER_BUSY;
-}
-
-static bool is_starting(enum worker_state s)
-{
-	return s == WORKER_WAITING || s == WORKER_INIT;
-}
-
-static void enter(struct worker *w, enum worker_state s)
-{
-	struct pool *p = w->g->pool;
-
-	w->state = s;
-	worker_list_push(&w->fn->workers[s], w);
-	p->active += is_active(s);
-	p->starting += is_starting(s);
-	p->memory_mb += s == WORKER_ENDING ? 0 : w->fn->def.memory_mb;
-	if (s == WORKER_IDLE) {
-		w->idle_since_ms = clock_wall_ms();
-		idle_list_push(&p->idle, w);
-	}
-}
-
-static void leave(struct worker *w)
-{
-	struct pool *p = w->g->pool;
-
-	worker_list_remove(&w->fn->workers[w->state], w);
-	p->active -= is_active(w->state);
-	p->starting -= is_starting(w->state);
-	p->memory_mb -= w->state == WORKER_ENDING ? 0 : w->fn->def.memory_mb;
-	if (w->state == WORKER_IDLE)
-		idle_list_remove(&p->idle, w);
-}
-
-static void worker_set_state(struct worker *w, enum worker_state s, const char *why)
-{
-	log_debug("worker %s of %.*s: %s -> %s: %s", w->id_text, STR_ARG(w->fn->def.name), state_names[w->state],
-		  state_names[s], why);
-	leave(w);
-	enter(w, s);
-}
-
-/* ---- the pool ---- */
-
-struct pool *pool_new(struct gate *g)
-{
-	return xnew(struct pool);
-}
-
-static void worker_free(struct worker *w)
-{
-	struct pool *p = w->g->pool;
-
-	leave(w);
-	map_del(&p->by_id, str_n(w->id, sizeof(w->id)));
+	pool_remove(w);
 	lane_free(w->lane);
 	timer_free(w->deadline);
 	buf_done(&w->line);
+	buf_done(&w->words);
 	buf_done(&w->init_error);
 	fn_unref(w->fn);
 	free(w);
 }
 
-struct pool *pool_free(struct pool *p)
-{
-	struct str id;
-	void *w;
-
-	if (!p)
-		return NULL;
-	for (size_t i = 0; map_next(&p->by_id, &i, &id, &w); i = 0)
-		worker_free(w);
-	map_done(&p->by_id);
-	free(p);
-	return NULL;
-}
-
-size_t pool_workers(const struct gate *g)
-{
-	return g->pool->by_id.n;
-}
-
-uint64_t pool_memory_mb(const struct gate *g)
-{
-	return g->pool->memory_mb;
-}
-
-unsigned pool_active(const struct gate *g)
-{
-	return g->pool->active;
-}
-
-unsigned pool_starting(const struct gate *g)
-{
-	return g->pool->starting;
-}
-
-struct worker *pool_find(struct gate *g, const uint8_t id[static 16])
-{
-	return map_get(&g->pool->by_id, str_n(id, 16));
-}
-
-bool pool_evict_idle(struct gate *g, const struct fn *but)
-{
-	struct worker *w = idle_list_first(&g->pool->idle);
-
-	while (w && w->fn == but)
-		w = idle_list_next(w);
-	if (!w)
-		return false;
-	worker_end(w, "its memory is needed");
-	return true;
-}
-
-void pool_end_idle_before(struct gate *g, int64_t since_ms)
-{
-	struct worker *w;
-
-	while ((w = idle_list_first(&g->pool->idle)) && w->idle_since_ms <= since_ms)
-		worker_end(w, "idle");
-}
-
 /* ---- output ---- */
 
+static void keep_words(struct worker *w, struct str line)
+{
+	buf_add_str(&w->words, str_sub(line, line.n > WORDS_MAX ? line.n - WORDS_MAX : 0, WORDS_MAX));
+	buf_addc(&w->words, '\n');
+	if (w->words.n > 4 * WORDS_MAX)
+		buf_consume(&w->words, w->words.n - WORDS_MAX);
+}
+
+/* A line of a worker that runs one invocation is that invocation's; of several, nobody can tell whose it is. */
 static void log_line(struct worker *w, struct str line)
 {
-	if (w->inv)
-		invocation_log(w->inv, line);
+	keep_words(w, line);
+	if (w->runs.n == 1)
+		invocation_log(run_list_first(&w->runs), line);
 	else
 		logs_add(w->g->logs, w->fn->def.name, clock_wall_ms(), NULL, line);
 }
@@ -210,13 +95,90 @@ static void flush_line(struct worker *w)
 	buf_done(&w->line);
 }
 
-/* ---- what becomes of its invocation ---- */
+/* ---- invocations in hand ---- */
 
-static void usage_of_run(struct worker *w, struct invocation *inv)
+struct invocation *worker_invocation(const struct worker *w, const uint8_t id[static 16])
 {
-	if (!inv->run_ended_us)
-		inv->run_ended_us = clock_mono_us();
-	inv->usage.max_memory_mb = (w->max_rss_kib + 1023) / 1024;
+	struct invocation *inv = run_list_first(&w->runs);
+
+	while (inv && memcmp(inv->r->id, id, 16) != 0)
+		inv = run_list_next(inv);
+	return inv;
+}
+
+static void update_room(struct worker *w)
+{
+	bool room = w->state == WORKER_BUSY && w->runs.n < w->concurrency && !w->retiring;
+
+	if (room == roomy_list_linked(w))
+		return;
+	if (room)
+		roomy_list_push(&w->fn->roomy, w);
+	else
+		roomy_list_remove(&w->fn->roomy, w);
+}
+
+void worker_run(struct worker *w, struct invocation *inv)
+{
+	assert((w->state == WORKER_IDLE || w->state == WORKER_BUSY) && w->runs.n < w->concurrency);
+	pool_thaw(w);
+	run_list_push(&w->runs, inv);
+	pool_run_began(w->fn);
+	inv->worker = w;
+	inv->state = INVOCATION_PLACED;
+	inv->cold = !w->used;
+	inv->placed_us = clock_mono_us();
+	if (inv->cold && w->asked_us >= inv->queued_us) {
+		uint64_t boxed_us = w->boxed_us ? w->boxed_us : w->started_us;
+
+		inv->box_us = w->box_us;
+		inv->usage.start_us = boxed_us - w->asked_us - MIN(w->box_us, boxed_us - w->asked_us);
+		inv->usage.init_us = w->ready_us - boxed_us;
+	}
+	if (w->state == WORKER_IDLE)
+		worker_set_state(w, WORKER_BUSY, "given an invocation");
+	update_room(w);
+}
+
+/* A deadline that rings too early looks again, one that rings for nobody does nothing: so a warm worker's timer is not
+ * touched by most of its runs. */
+static void set_deadline(struct worker *w, uint64_t at_us)
+{
+	uint64_t now = clock_mono_us();
+
+	if (w->deadline_us && w->deadline_us <= at_us)
+		return;
+	w->deadline_us = at_us;
+	timer_set(w->deadline, at_us > now ? (at_us - now + 999) / 1000 : 1);
+}
+
+static uint64_t deadline_of(const struct invocation *inv)
+{
+	return inv->run_began_us + inv->fn->def.timeout_s * 1000000ull;
+}
+
+void worker_run_begins(struct worker *w, struct invocation *inv)
+{
+	inv->state = INVOCATION_RUNNING;
+	inv->run_began_us = clock_mono_us();
+	set_deadline(w, deadline_of(inv));
+}
+
+/* Takes the invocation from the worker, whatever became of it. */
+static void take(struct worker *w, struct invocation *inv)
+{
+	run_list_remove(&w->runs, inv);
+	pool_run_ended(w->fn);
+	if (w->late == inv)
+		w->late = NULL;
+	w->used = true;
+	update_room(w);
+}
+
+void worker_forget(struct worker *w, struct invocation *inv)
+{
+	take(w, inv);
+	inv->worker = NULL;
 }
 
 static void average(uint64_t *avg, uint64_t sample)
@@ -224,52 +186,63 @@ static void average(uint64_t *avg, uint64_t sample)
 	*avg = *avg ? (*avg * 7 + sample) / 8 : MAX(sample, (uint64_t)1);
 }
 
-/* Takes the invocation from the worker, which is finished with it one way or the other. */
-static struct invocation *release(struct worker *w)
+/* As take, when it ran. */
+static void release(struct worker *w, struct invocation *inv)
 {
-	struct invocation *inv = w->inv;
-
 	flush_line(w);
-	timer_stop(w->deadline);
-	usage_of_run(w, inv);
+	if (!inv->run_ended_us)
+		inv->run_ended_us = clock_mono_us();
+	inv->usage.max_memory_mb = (w->max_rss_kib + 1023) / 1024;
 	average(&w->fn->run_us, inv->run_ended_us - inv->run_began_us);
-	w->inv = NULL;
-	w->used = true;
-	return inv;
+	take(w, inv);
 }
 
-static void answered(struct worker *w, const struct frame *f)
+/* Of its function, its keys: no more work, but what it has in hand it may finish. */
+void worker_retire(struct worker *w, const char *reason)
 {
-	struct invocation *inv;
-	struct str type = STR_NULL;
-	char type_text[96];
-
-	if (!w->inv || memcmp(f->id, w->inv->r->id, 16) != 0) {
-		log_warn("worker %s answered an invocation it does not have; it is ended", w->id_text);
-		worker_end(w, "answered twice");
+	if (w->state == WORKER_IDLE) {
+		worker_end(w, reason);
 		return;
 	}
-	inv = release(w);
+	w->retiring = true;
+	update_room(w);
+}
+
+/* An invocation has been answered: what is next for its worker? */
+static void next_run(struct worker *w)
+{
+	if (w->state != WORKER_BUSY)
+		return;
+	if (w->runs.n == 0)
+		worker_set_state(w, WORKER_IDLE, "answered");
+	if (w->retiring || w->fn->stale || w->g->draining)
+		worker_retire(w, "the function was changed");
+	else if (w->keys_expire_ms - clock_wall_ms() < KEYS_MARGIN_MS)
+		worker_retire(w, "its keys grow old");
+	else
+		queue_pump(w->fn);
+}
+
+static void answered(struct worker *w, const struct frame *f, struct invocation *inv, struct str error_type)
+{
+	char type[96];
+
+	release(w, inv);
 	if (f->body.n > LIMIT_PAYLOAD_SYNC) {
 		invocation_error(inv, USAGE_FUNCTION_ERROR, "Function.ResponseSizeTooLarge",
 				 "Response payload size exceeded maximum allowed payload size (%llu bytes).",
 				 LIMIT_PAYLOAD_SYNC);
 	} else if (f->type == FRAME_ERROR) {
-		frame_meta_get(f, FRAME_KEY_ERROR_TYPE, &type);
-		snprintf(type_text, sizeof(type_text), "%.*s", STR_ARG(type));
-		invocation_over(inv, USAGE_FUNCTION_ERROR, type_text, f->body);
+		snprintf(type, sizeof(type), "%.*s", STR_ARG(error_type));
+		invocation_over(inv, USAGE_FUNCTION_ERROR, type, f->body);
 	} else {
 		invocation_over(inv, USAGE_OK, NULL, f->body);
 	}
-	worker_set_state(w, WORKER_IDLE, "answered");
-	if (w->fn->stale || w->g->draining)
-		worker_end(w, "the function was changed");
-	else if (w->keys_expire_ms - clock_wall_ms() < KEYS_MARGIN_MS)
-		worker_end(w, "its keys grow old");
-	else
-		queue_pump(w->fn);
+	next_run(w);
 	req_continue(inv->r);
 }
+
+/* ---- its end ---- */
 
 static const char *signal_text(int signo, char out[static 32])
 {
@@ -281,73 +254,105 @@ static const char *signal_text(int signo, char out[static 32])
 	return out;
 }
 
-static void exit_error(struct worker *w, struct invocation *inv, enum usage_status while_init)
+struct end {
+	enum usage_status status;
+	const char *type;
+	struct buf text;
+};
+
+/* Why a worker is gone that should not be. */
+static void describe_end(const struct worker *w, bool starting, struct end *ret)
 {
 	char text[32];
-	bool init = while_init == USAGE_INIT_ERROR;
 
-	if (w->node_gone)
-		invocation_error(inv, USAGE_KILLED, "Runtime.NodeGone", "The node that ran the function is gone");
-	else if (w->out_of_memory)
-		invocation_error(inv, USAGE_OUT_OF_MEMORY, "Runtime.OutOfMemory",
-				 "Runtime exited with error: signal: killed (it used more than its %u MB)",
-				 w->fn->def.memory_mb);
-	else if (w->exit_signal)
-		invocation_error(inv, init ? USAGE_INIT_ERROR : USAGE_EXITED, "Runtime.ExitError",
-				 "Runtime exited with error: signal: %s", signal_text(w->exit_signal, text));
-	else if (w->exit_status)
-		invocation_error(inv, init ? USAGE_INIT_ERROR : USAGE_EXITED, "Runtime.ExitError",
-				 "Runtime exited with error: exit status %d", w->exit_status);
-	else
-		invocation_error(inv, init ? USAGE_INIT_ERROR : USAGE_EXITED, "Runtime.ExitError",
-				 "Runtime exited without providing a reason");
+	*ret = (struct end){.status = starting ? USAGE_INIT_ERROR : USAGE_EXITED, .type = "Runtime.ExitError"};
+	if (w->node_gone) {
+		ret->status = USAGE_KILLED;
+		ret->type = "Runtime.NodeGone";
+		buf_adds(&ret->text, "The node that ran the function is gone");
+	} else if (w->out_of_memory) {
+		ret->status = USAGE_OUT_OF_MEMORY;
+		ret->type = "Runtime.OutOfMemory";
+		buf_printf(&ret->text, "Runtime exited with error: signal: killed (it used more than its %u MB)",
+			   w->fn->def.memory_mb);
+	} else if (w->late) {
+		ret->status = USAGE_KILLED;
+		ret->type = "Runtime.Killed";
+		buf_adds(&ret->text, "The worker was ended because another invocation that it had in hand timed out");
+	} else if (w->exit_signal) {
+		buf_printf(&ret->text, "Runtime exited with error: signal: %s", signal_text(w->exit_signal, text));
+	} else if (w->exit_status) {
+		buf_printf(&ret->text, "Runtime exited with error: exit status %d", w->exit_status);
+	} else {
+		buf_adds(&ret->text, "Runtime exited without providing a reason");
+	}
 }
 
-/* A worker that never became ready answers for one of those it was started for. */
+static struct str last_words(const struct worker *w)
+{
+	struct str s = buf_str(&w->words);
+
+	return str_sub(s, s.n > WORDS_MAX ? s.n - WORDS_MAX : 0, WORDS_MAX);
+}
+
+/* A worker that never became ready answers for those it was started for, and the function for what it is: one that
+ * cannot start is backed off (crash.c). */
 static void fail_start(struct worker *w)
 {
-	struct invocation *inv = invocation_list_first(&w->fn->queue);
+	struct fn *fn = w->fn;
+	struct invocation *inv;
+	struct end end = {0};
 
-	if (!inv)
-		return;
-	queue_remove(inv);
-	inv->usage.init_us = w->started_us ? clock_mono_us() - w->started_us : 0;
-	if (w->init_error.n)
-		invocation_over(inv, USAGE_INIT_ERROR, w->init_error_type, buf_str(&w->init_error));
+	if (!w->init_error.n)
+		describe_end(w, true, &end);
+	if (end.text.n)
+		crash_failed(fn, w->asked_us, str_from(end.type), buf_str(&end.text), last_words(w));
 	else
-		exit_error(w, inv, USAGE_INIT_ERROR);
-	req_continue(inv->r);
+		crash_failed_doc(fn, w->asked_us, str_from(w->init_error_type), buf_str(&w->init_error), last_words(w));
+	for (unsigned n = w->concurrency; n > 0 && (inv = invocation_list_first(&fn->queue)); n--) {
+		queue_remove(inv);
+		inv->usage.init_us = w->started_us ? clock_mono_us() - w->started_us : 0;
+		inv->words = arena_str(&inv->r->arena, last_words(w));
+		if (end.text.n)
+			invocation_error(inv, end.status, end.type, "%s", end.text.p);
+		else
+			invocation_over(inv, USAGE_INIT_ERROR, w->init_error_type, buf_str(&w->init_error));
+		req_continue(inv->r);
+	}
+	buf_done(&end.text);
 }
 
-static void fail_run(struct worker *w)
+static void fail_run(struct worker *w, struct invocation *inv)
 {
-	struct invocation *inv;
+	bool late = w->late == inv;
+	struct end end;
 
-	if (w->lane_end == LANE_UNREAD && !w->timed_out && w->inv->tries + 1 < TRIES_MAX) {
-		inv = w->inv;
-		timer_stop(w->deadline);
-		w->inv = NULL;
+	if (!late && w->lane_end == LANE_UNREAD && inv->tries + 1 < TRIES_MAX) {
+		take(w, inv);
 		queue_put_back(inv);
 		req_continue(inv->r);
 		return;
 	}
-	inv = release(w);
-	if (w->timed_out) {
+	describe_end(w, false, &end);
+	release(w, inv);
+	inv->words = arena_str(&inv->r->arena, last_words(w));
+	if (late) {
 		invocation_logf(inv, "%s Task timed out after %u.00 seconds", inv->r->id_text, w->fn->def.timeout_s);
 		invocation_error(inv, USAGE_TIMEOUT, "Sandbox.Timedout", "Task timed out after %u.00 seconds",
 				 w->fn->def.timeout_s);
-		req_continue(inv->r);
-		return;
+	} else {
+		if (w->out_of_memory)
+			inv->usage.max_memory_mb = MAX(inv->usage.max_memory_mb, w->fn->def.memory_mb);
+		invocation_error(inv, end.status, end.type, "%s", end.text.p);
 	}
-	if (w->out_of_memory)
-		inv->usage.max_memory_mb = MAX(inv->usage.max_memory_mb, w->fn->def.memory_mb);
-	exit_error(w, inv, USAGE_EXITED);
+	buf_done(&end.text);
 	req_continue(inv->r);
 }
 
 /* Both the lane's end and the exit are known: what it had in hand is answered, and it is gone. */
 static void bury(struct worker *w)
 {
+	struct invocation *late = w->late, *inv;
 	struct gate *g = w->g;
 	struct fn *fn;
 
@@ -355,61 +360,128 @@ static void bury(struct worker *w)
 		return;
 	fn = fn_ref(w->fn);
 	flush_line(w);
-	if (w->inv)
-		fail_run(w);
-	else if (!w->ready_us && !w->node_gone)
+	/* The one it was killed for last: the others are told that there was one. */
+	while ((inv = run_list_first(&w->runs)) && (inv != late || (inv = run_list_next(inv))))
+		fail_run(w, inv);
+	if (late)
+		fail_run(w, late);
+	if (!w->ready_us && !w->node_gone)
 		fail_start(w);
 	worker_free(w);
 	if (!fn->stale)
 		queue_pump(fn);
 	fn_unref(fn);
-	queue_pump_all(g);
+	queue_room(g);
 }
 
 /* ---- events of the lane ---- */
 
-static void ready(struct worker *w)
+static void ready(struct worker *w, const struct frame *f)
 {
+	uint64_t at_once = 1;
+
 	w->ready_us = clock_mono_us();
+	frame_meta_u64(f, FRAME_KEY_CONCURRENCY, &at_once);
+	w->concurrency = (unsigned)MIN(MAX(at_once, (uint64_t)1), (uint64_t)w->fn->opt.concurrency);
 	average(&w->fn->start_us, w->ready_us - w->asked_us);
 	timer_stop(w->deadline);
+	w->deadline_us = 0;
 	flush_line(w);
+	crash_over(w->fn);
 	worker_set_state(w, WORKER_IDLE, "initialised");
 	if (w->fn->stale)
 		worker_end(w, "the function was changed");
 	else
 		queue_pump(w->fn);
+	queue_room(w->g);
 }
 
-static void init_failed(struct worker *w, const struct frame *f)
+static void init_failed(struct worker *w, const struct frame *f, struct str type)
 {
-	struct str type = STR_NULL;
-
-	frame_meta_get(f, FRAME_KEY_ERROR_TYPE, &type);
 	snprintf(w->init_error_type, sizeof(w->init_error_type), "%.*s", STR_ARG(type));
 	buf_clear(&w->init_error);
 	buf_add_str(&w->init_error, f->body);
+}
+
+struct meta {
+	struct str error_type, imports;
+	uint64_t max_rss_kib;
+};
+
+static void read_meta(const struct frame *f, struct meta *ret)
+{
+	struct str value;
+	uint16_t key;
+
+	*ret = (struct meta){0};
+	for (size_t at = 0; frame_meta_next(f, &at, &key, &value);) {
+		if (key == FRAME_KEY_ERROR_TYPE)
+			ret->error_type = value;
+		else if (key == FRAME_KEY_IMPORTS)
+			ret->imports = value;
+		else if (key == FRAME_KEY_MAX_RSS_KIB)
+			frame_meta_u64(f, key, &ret->max_rss_kib);
+	}
+}
+
+static void out_of_turn(struct worker *w, const struct frame *f)
+{
+	if (w->state == WORKER_ENDING)
+		return;
+	log_warn("worker %s of %.*s sent frame %u while %s, where it may not; it is ended", w->id_text,
+		 STR_ARG(w->fn->def.name), f->type, worker_state_name(w->state));
+	worker_end(w, "spoke out of turn");
+}
+
+/* Of an invocation in hand. One that is over its time is answered when its worker is gone. */
+static void run_frame(struct worker *w, const struct frame *f, struct invocation *inv, const struct meta *m)
+{
+	if (inv == w->late)
+		return;
+	switch (f->type) {
+	case FRAME_RESULT:
+	case FRAME_ERROR:
+		answered(w, f, inv, m->error_type);
+		break;
+	default:
+		out_of_turn(w, f);
+		break;
+	}
 }
 
 static void lane_frame(void *arg, const struct frame *f)
 {
 	static const uint8_t none[16];
 	struct worker *w = arg;
-	uint64_t rss;
+	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, f->id) : NULL;
+	struct meta m;
 
-	if (frame_meta_u64(f, FRAME_KEY_MAX_RSS_KIB, &rss))
-		w->max_rss_kib = (uint32_t)MIN(rss, (uint64_t)UINT32_MAX);
-	if (f->type == FRAME_READY && w->state == WORKER_INIT) {
-		ready(w);
-	} else if (f->type == FRAME_ERROR && memcmp(f->id, none, 16) == 0 && !w->ready_us) {
-		init_failed(w, f);
-	} else if ((f->type == FRAME_RESULT || f->type == FRAME_ERROR) && w->state == WORKER_BUSY) {
-		answered(w, f);
-	} else if (w->state != WORKER_ENDING) {
-		log_warn("worker %s of %.*s sent frame %u while %s; it is ended", w->id_text, STR_ARG(w->fn->def.name),
-			 f->type, state_names[w->state]);
-		worker_end(w, "spoke out of turn");
+	read_meta(f, &m);
+	if (m.max_rss_kib) {
+		w->max_rss_kib = (uint32_t)MIN(m.max_rss_kib, (uint64_t)UINT32_MAX);
+		if (!w->memory_kib && w->max_rss_kib > w->fn->memory_kib)
+			pool_measured(w, w->max_rss_kib);
 	}
+	if (m.imports.n)
+		nodes_learnt(w->g, w->fn, m.imports);
+	if (inv)
+		run_frame(w, f, inv, &m);
+	else if (f->type == FRAME_READY && w->state == WORKER_INIT)
+		ready(w, f);
+	else if (f->type == FRAME_ERROR && memcmp(f->id, none, 16) == 0 && !w->ready_us)
+		init_failed(w, f, m.error_type);
+	else
+		out_of_turn(w, f);
+}
+
+static void lane_boxed(void *arg, int listen_fd, uint64_t box_us)
+{
+	struct worker *w = arg;
+
+	w->boxed_us = clock_mono_us();
+	w->box_us = box_us;
+	if (listen_fd >= 0)
+		close(listen_fd);
 }
 
 static void lane_ended(void *arg, enum lane_end how)
@@ -427,17 +499,37 @@ static void lane_ended(void *arg, enum lane_end how)
 
 static const struct lane_handler lane_events = {
 	.frame = lane_frame,
+	.boxed = lane_boxed,
 	.output = output,
 	.ended = lane_ended,
 };
 
 /* ---- deadlines ---- */
 
-/* First the worker is killed; it is answered for when its lane has ended, so that all it printed is in the log. Should
- * the node not manage that, the second call cuts the lane. */
-static void timed_out(struct worker *w)
+static void init_too_long(struct worker *w)
 {
-	if (w->timed_out) {
+	buf_clear(&w->init_error);
+	buf_printf(&w->init_error,
+		   "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Initialisation did not end within %g "
+		   "seconds\"}",
+		   (double)w->g->conf.s.init_limit_ms / 1000);
+	snprintf(w->init_error_type, sizeof(w->init_error_type), "Sandbox.Timedout");
+	nodes_stop_worker(w->g, w->id, "initialisation took too long", 0);
+}
+
+/* First the worker is killed; its invocations are answered when its lane has ended, so that all it printed is in the
+ * log. Should the node not manage that, the second call cuts the lane. */
+static void deadline(void *arg)
+{
+	struct worker *w = arg;
+	struct invocation *inv = run_list_first(&w->runs);
+
+	w->deadline_us = 0;
+	if (!w->ready_us) {
+		init_too_long(w);
+		return;
+	}
+	if (w->late) {
 		log_warn("worker %s of %.*s was to be killed %d ms ago and still holds its lane; it is cut", w->id_text,
 			 STR_ARG(w->fn->def.name), KILL_WAIT_MS);
 		lane_drain_output(w->lane);
@@ -446,46 +538,37 @@ static void timed_out(struct worker *w)
 		bury(w);
 		return;
 	}
-	w->timed_out = true;
-	w->inv->run_ended_us = clock_mono_us();
-	timer_set(w->deadline, KILL_WAIT_MS);
-	nodes_stop_worker(w->g, w->id, "timeout", 0);
-}
-
-static void deadline(void *arg)
-{
-	struct worker *w = arg;
-
-	if (w->inv) {
-		timed_out(w);
+	if (!inv || inv->state != INVOCATION_RUNNING)
+		return;
+	if (clock_mono_us() < deadline_of(inv)) {
+		set_deadline(w, deadline_of(inv));
 		return;
 	}
-	buf_clear(&w->init_error);
-	buf_printf(&w->init_error,
-		   "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Initialisation did not end within %d "
-		   "seconds\"}",
-		   INIT_LIMIT_MS / 1000);
-	snprintf(w->init_error_type, sizeof(w->init_error_type), "Sandbox.Timedout");
-	nodes_stop_worker(w->g, w->id, "initialisation took too long", 0);
+	w->late = inv;
+	worker_retire(w, "an invocation timed out");
+	inv->run_ended_us = clock_mono_us();
+	set_deadline(w, inv->run_ended_us + KILL_WAIT_MS * 1000);
+	nodes_stop_worker(w->g, w->id, "timeout", 0);
 }
 
 /* ---- what others ask of it ---- */
 
-void worker_start(struct fn *fn)
+void worker_start(struct fn *fn, bool provisioned)
 {
 	struct worker *w = xnew(struct worker);
 	struct gate *g = fn->g;
 
 	w->g = g;
 	w->fn = fn_ref(fn);
+	w->provisioned = provisioned;
+	w->concurrency = fn->opt.concurrency;
 	random_bytes(w->id, sizeof(w->id));
 	uuid_make_v4(w->id);
 	uuid_format(w->id, w->id_text);
 	w->asked_us = clock_mono_us();
 	w->deadline = timer_new(g->loop, deadline, w);
-	map_put(&g->pool->by_id, str_n(w->id, sizeof(w->id)), w);
-	enter(w, WORKER_WAITING);
-	timer_set(w->deadline, INIT_LIMIT_MS);
+	pool_add(w);
+	set_deadline(w, w->asked_us + g->conf.s.init_limit_ms * 1000);
 	nodes_start_worker(g, w);
 }
 
@@ -495,6 +578,7 @@ void worker_end(struct worker *w, const char *reason)
 
 	if (w->state == WORKER_ENDING)
 		return;
+	pool_thaw(w); /* what is frozen cannot go */
 	worker_set_state(w, WORKER_ENDING, reason);
 	/* An idle worker leaves by itself when its lane closes; the node sees to it that it does. */
 	if (idle && w->lane) {
@@ -502,17 +586,6 @@ void worker_end(struct worker *w, const char *reason)
 		w->lane_over = true;
 	}
 	nodes_stop_worker(w->g, w->id, reason, idle ? 2000 : 0);
-}
-
-void worker_run(struct worker *w, struct invocation *inv)
-{
-	assert(w->state == WORKER_IDLE);
-	w->inv = inv;
-	inv->worker = w;
-	inv->state = INVOCATION_PLACED;
-	inv->cold = !w->used;
-	inv->placed_us = clock_mono_us();
-	worker_set_state(w, WORKER_BUSY, "given an invocation");
 }
 
 /* ---- reports of the node ---- */
@@ -556,25 +629,4 @@ void worker_exited(struct worker *w, int status, int signo, bool oom)
 	if (w->state != WORKER_ENDING)
 		worker_set_state(w, WORKER_ENDING, "its process has exited");
 	bury(w);
-}
-
-void pool_node_down(struct gate *g)
-{
-	struct map all = g->pool->by_id;
-	struct str id;
-	void *v;
-	struct worker **list = xnew_n(struct worker *, all.n);
-	size_t n = 0;
-
-	for (size_t i = 0; map_next(&all, &i, &id, &v);)
-		list[n++] = v;
-	for (size_t i = 0; i < n; i++) {
-		struct worker *w = list[i];
-
-		/* Those whose lane is open end when it closes: the workers die with their node. */
-		w->node_gone = true;
-		if (!w->exited)
-			worker_exited(w, 0, SIGKILL, false);
-	}
-	free(list);
 }

@@ -1,14 +1,10 @@
-/* A worker as the gate sees it: its lane, its state, what it does now. State is membership of a list of its function;
- * worker_set_state is the only code that moves it. */
+/* A worker as the gate sees it: its lane, its state (pool.h), the invocations that it has in hand. */
 #pragma once
 
 #include "base/list.h"
-#include "gate/gate.h"
 #include "gate/invoke.h"
+#include "gate/pool.h"
 #include "link/lane.h"
-
-/*	WAITING for the node's word -> INIT until READY -> IDLE <-> BUSY -> ENDING until the node reports the exit */
-enum worker_state { WORKER_WAITING, WORKER_INIT, WORKER_IDLE, WORKER_BUSY, WORKER_ENDING, WORKER_STATES };
 
 struct worker {
 	uint8_t id[16];
@@ -17,16 +13,25 @@ struct worker {
 	struct fn *fn; /* a reference */
 	enum worker_state state;
 	struct list_link on_state; /* in fn->workers[state] */
-	struct list_link on_idle;  /* in the pool's idle list, longest idle first */
+	struct list_link on_pool;  /* in the pool's list of those that start (oldest first), idle or are frozen */
+	struct list_link on_roomy; /* in fn->roomy: BUSY, and takes one more */
 	struct lane *lane;
-	struct timer *deadline;                  /* of the run or of the initialisation */
-	struct invocation *inv;                  /* BUSY */
-	struct buf line;                         /* output without its newline yet */
-	uint64_t asked_us, started_us, ready_us; /* monotonic: START sent, process runs, READY */
+	struct timer *deadline;  /* of the initialisation; then of the oldest run, or earlier */
+	uint64_t deadline_us;    /* when it rings; 0: it is not set */
+	struct run_list runs;    /* BUSY: invocations in hand, oldest first */
+	struct invocation *late; /* one of them: over its time, the worker is being killed for it */
+	unsigned concurrency;    /* invocations it takes at once */
+	struct buf line;         /* output without its newline yet */
+	struct buf words;        /* the last that it printed */
+	uint64_t asked_us, started_us, boxed_us, ready_us; /* monotonic: START sent, process runs, box closed, READY */
+	uint64_t box_us;                                   /* what boxing took */
 	uint32_t max_rss_kib;
+	uint64_t memory_kib; /* of its own, as the node measured it; 0: not yet */
 	int64_t idle_since_ms, keys_expire_ms;
+	bool frozen;
+	bool retiring;          /* takes nothing more, and ends when it has nothing in hand */
+	bool provisioned;       /* started before it was asked for */
 	bool node_gone;         /* it died with its node: nobody's fault */
-	bool timed_out;         /* its run; it is being killed */
 	bool used;              /* has run something: not cold any more */
 	bool lane_over, exited; /* both: it can go */
 	enum lane_end lane_end;
@@ -37,24 +42,19 @@ struct worker {
 };
 
 DEFINE_LIST(worker_list, struct worker, on_state)
-DEFINE_LIST(idle_list, struct worker, on_idle)
+DEFINE_LIST(pool_list, struct worker, on_pool)
+DEFINE_LIST(roomy_list, struct worker, on_roomy)
 
-struct pool; /* all workers by id, and the sums that placement asks for */
-struct pool *pool_new(struct gate *g);
-struct pool *pool_free(struct pool *p);
-size_t pool_workers(const struct gate *g);
-uint64_t pool_memory_mb(const struct gate *g); /* of all workers not ENDING */
-unsigned pool_starting(const struct gate *g);  /* WAITING, INIT */
-unsigned pool_active(const struct gate *g);    /* WAITING, INIT, BUSY */
-/* Ends the worker that is idle the longest, not of this function; false: none. */
-bool pool_evict_idle(struct gate *g, const struct fn *but);
-void pool_end_idle_before(struct gate *g, int64_t since_ms);
-struct worker *pool_find(struct gate *g, const uint8_t id[static 16]);
-void pool_node_down(struct gate *g); /* the node is gone, and with it its workers */
-
-void worker_start(struct fn *fn);
-void worker_end(struct worker *w, const char *reason); /* idle: closes the lane; otherwise the node kills it */
+void worker_start(struct fn *fn, bool provisioned);
+void worker_free(struct worker *w);
+void worker_end(struct worker *w, const char *reason);    /* idle: closes the lane; otherwise the node kills it */
+void worker_retire(struct worker *w, const char *reason); /* ends it once it has nothing in hand */
+/* Gives it one (IDLE, or BUSY with room): PLACED; and it is RUNNING from when dispatch says so, just before INVOKE is
+ * sent: the run's clock and its deadline begin, a frozen worker is woken. */
 void worker_run(struct worker *w, struct invocation *inv);
+void worker_run_begins(struct worker *w, struct invocation *inv);
+struct invocation *worker_invocation(const struct worker *w, const uint8_t id[static 16]); /* NULL: not in its hands */
+void worker_forget(struct worker *w, struct invocation *inv); /* without an outcome: the gate closes */
 /* The node's reports */
 void worker_started(struct worker *w, int lane_fd, int log_fd);
 void worker_failed(struct worker *w, struct str type, struct str error);

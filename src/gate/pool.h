@@ -1,0 +1,50 @@
+/* All workers: by id, by state, and the sums that placement asks for. A worker's state is membership of a list of its
+ * function; worker_set_state is the only code that moves it, and it keeps the sums. */
+#pragma once
+
+#include "gate/gate.h"
+
+struct fn;
+struct fn_group;
+struct worker;
+
+/*	WAITING for the node's word -> INIT until READY -> IDLE <-> BUSY -> ENDING until the node reports the exit */
+enum worker_state { WORKER_WAITING, WORKER_INIT, WORKER_IDLE, WORKER_BUSY, WORKER_ENDING, WORKER_STATES };
+
+/* Of all functions. An invocation or a starting worker is shared when it is neither under a reservation nor covered by
+ * provisioned concurrency: such share what the account's limit leaves. */
+struct pool_sums {
+	unsigned running;                       /* invocations that workers have in hand */
+	unsigned shared_running, shared_active; /* the shared of them; and with the shared workers on their way */
+	unsigned workers[WORKER_STATES], frozen;
+	uint64_t memory_kib; /* what all workers that are not ENDING are reckoned with (place_estimate_kib) */
+};
+
+struct pool *pool_new(struct gate *g);
+struct pool *pool_free(struct pool *p);
+const struct pool_sums *pool_sums(const struct gate *g);
+size_t pool_workers(const struct gate *g);
+struct worker *pool_find(struct gate *g, const uint8_t id[static 16]);
+void pool_each(struct gate *g, void (*each)(void *arg, const struct worker *w), void *arg);
+/* Starts that count against starts-at-once: those that are young, and of the others one for eight, because they wait
+ * for something else than the machine or would hold it for long. */
+unsigned pool_starts(const struct gate *g);
+/* Ends the worker that is idle the longest, not of this function and not provisioned; false: none. */
+bool pool_evict_idle(struct gate *g, const struct fn *but);
+/* Every second, while there are workers: ends those that were idle for their function's time, and freezes those that
+ * were idle for a moment. */
+void pool_tend(struct gate *g);
+void pool_node_down(struct gate *g); /* the node is gone, and with it its workers */
+
+/* For worker.c, functions.c and provision.c */
+void pool_add(struct worker *w);    /* as WAITING */
+void pool_remove(struct worker *w); /* from everything */
+void worker_set_state(struct worker *w, enum worker_state s, const char *why);
+const char *worker_state_name(enum worker_state s);
+void pool_thaw(struct worker *w);   /* nothing when it is not frozen */
+void pool_run_began(struct fn *fn); /* an invocation was given to one of its workers */
+void pool_run_ended(struct fn *fn);
+void pool_recount(struct fn *fn);                /* its provisioned concurrency or its reservation is another */
+struct hungry_list *pool_hungry(struct gate *g); /* queue.c's: functions that wait for what others have */
+/* A worker was seen to use this much, of its own, not shared with its zygote. */
+void pool_measured(struct worker *w, uint64_t kib);
