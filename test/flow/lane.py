@@ -174,7 +174,7 @@ class Worker(Lane):
     subfolder opt, if there is one, at /opt."""
 
     def __init__(self, folder, handler="app.handler", env=None, program=None, imports="", how="worker", parent=None,
-                 fds=(), extra=()):
+                 fds=(), extra=(), on_forked=None):
         environment = {
             "_HANDLER": handler, "LAMBDA_TASK_ROOT": "/var/task", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8",
             "HOME": "/tmp", "TMPDIR": "/tmp", "TZ": ":UTC", "AWS_LAMBDA_FUNCTION_NAME": "test",
@@ -200,6 +200,8 @@ class Worker(Lane):
         os.close(out_w)
         packet = self.zygote.receive()
         assert packet.type == zygote.FORKED and packet.id == ident, packet.text
+        if on_forked:
+            on_forked()
         self.pid, self.pidfd, self.own_child = packet.pid, packet.fds[0], parent is None
         self.status, self.ident, self.listener = None, ident, None
         super().__init__(ours, out_r)

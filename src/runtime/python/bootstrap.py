@@ -26,6 +26,7 @@ _stdout = sys.stdout  # what handlers may replace, the log must not lose
 _request_id = None    # of the invocation that runs, for the log
 _local = None         # the same for each thread, where several run at once
 _preloaded = {}       # modules that the zygote imported for its functions
+_tops = set()         # the first parts of their names
 _finder = None
 _handler = None
 _env_credentials = []  # weak references to what botocore took from the environment before a snapshot
@@ -276,8 +277,18 @@ LOG_LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "E
 
 
 def hook_logging(logging):
-    """The root logger writes to the function's log in the form of AWS's."""
+    """The root logger writes to the function's log in the form of AWS's, from the level that the environment says."""
+    if not of_machine(logging.__spec__.origin):
+        return
+    if not hasattr(logging.root, "_wick_handler"):
+        logging.root._wick_handler = logging_handler(logging)
+        logging.root.addHandler(logging.root._wick_handler)
+    level = LOG_LEVELS.get(os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper())
+    if level is not None:
+        logging.root.setLevel(level)
 
+
+def logging_handler(logging):
     class RequestFilter(logging.Filter):
         def filter(self, record):
             record.aws_request_id = (_request_id if _local is None else getattr(_local, "request_id", None)) or ""
@@ -296,8 +307,7 @@ def hook_logging(logging):
     handler = LambdaLoggerHandler()
     handler.setFormatter(formatter)
     handler.addFilter(RequestFilter())
-    logging.root.addHandler(handler)
-    logging.root.setLevel(LOG_LEVELS.get(os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper(), logging.WARNING))
+    return handler
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------
@@ -570,21 +580,33 @@ class LaterImports:
 # --- Starting -----------------------------------------------------------------------------------------------------
 
 
+# What most functions use of the standard library: in every zygote.
+USUAL = ("logging", "datetime", "random", "hashlib", "base64", "uuid", "decimal", "re", "typing", "enum", "functools",
+         "collections", "itertools", "copy", "math", "string", "threading", "urllib.parse", "traceback", "tempfile",
+         "secrets", "hmac")
+# Packages that say little by their first module: what their users go on to.
+MORE = {
+    "PIL": ("PIL.Image", "PIL.ImageOps", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin",
+            "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.TiffImagePlugin"),
+    "boto3": ("boto3.s3.inject", "boto3.s3.transfer", "boto3.dynamodb.conditions", "boto3.dynamodb.types"),
+}
+WARM = "import json\ndef handler(event, context):\n    return {'a': [event, *b] for b in context if b > 1.5}\n"
+
+
 def preload(names):
     """In the zygote: imports modules of the machine. Returns the names that could be, blanks between. Raises where one
     leaves a thread: a process with threads cannot be forked."""
+    global _tops
     before = set(sys.modules)
     loaded = []
+    for name in USUAL:
+        importlib.import_module(name)
+    hook_logging(sys.modules["logging"])
     for name in filter(None, names.split(",")):
-        if not all(part.isidentifier() for part in name.split(".")):
-            sys.stderr.write("wick-python: --import: %r is no module's name\n" % name)
-            continue
-        try:
-            importlib.import_module(name)
-        except BaseException as e:
-            sys.stderr.write("wick-python: --import %s: %s: %s\n" % (name, type(e).__name__, e))
-            continue
-        loaded.append(name)
+        if preload_one(name):
+            loaded.append(name)
+            for more in MORE.get(name, ()):
+                preload_one(more)
         threads = _wick_process.threads()
         if threads > 1:
             raise RuntimeError("import %s leaves %d threads, and a process with threads cannot be forked"
@@ -592,11 +614,25 @@ def preload(names):
     for name, module in list(sys.modules.items()):
         if name not in before and module is not None:
             _preloaded[name] = module
+    _tops = {top(name) for name in _preloaded}
+    # The first compilation of a process costs milliseconds.
+    compile(WARM, "<wick>", "exec")
     _wick_process.stir(True)
     # What is loaded stays: the collector need not look at it again, and a fork shares its pages.
     gc.collect()
     gc.freeze()
     return " ".join(loaded)
+
+
+def preload_one(name):
+    try:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError("no module's name")
+        importlib.import_module(name)
+        return True
+    except BaseException as e:
+        sys.stderr.write("wick-python: import %s: %s: %s\n" % (name, type(e).__name__, e))
+        return False
 
 
 def search_path():
@@ -630,11 +666,10 @@ def give_way(path):
     preloaded module that works with the zygote's."""
     if not _preloaded:
         return
-    tops = {top(name) for name in _preloaded}
     gone = set()
     for folder in path:
         try:
-            gone.update(tops.intersection(top(name) for name in os.listdir(folder)))
+            gone.update(_tops.intersection(top(name) for name in os.listdir(folder)))
         except OSError:
             pass
     if not gone:
