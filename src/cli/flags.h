@@ -76,16 +76,27 @@ static const struct flag dev_flags[] = {
 
 #define INVOKE_MORE                                                                                                    \
 	"The answer goes to standard output as the function gave it, the log (--log) to standard error. The exit "     \
-	"status is 1 when the function failed."
+	"status is 1 when the function failed. --record saves the event and the answer; --replay runs that event "     \
+	"again, on the function that was recorded or on NAME, and shows what differs in the answer (request ids, "     \
+	"times and stack traces do not count)."
 #define INVOKE_EXAMPLES                                                                                                \
 	"wick invoke hello --event '{\"name\": \"Ada\"}'\n"                                                            \
 	"wick invoke hello --event @event.json --log\n"                                                                \
-	"echo '{}' | wick invoke hello --event - --async\n"
+	"echo '{}' | wick invoke hello --event - --async\n"                                                            \
+	"wick invoke hello --event @event.json --record hello.json\n"                                                  \
+	"wick invoke --replay hello.json --check\n"                                                                    \
+	"wick invoke story --stream\n"
 
 static const struct flag invoke_flags[] = {
 	{"event", 0, "JSON|@FILE|-", "the event: JSON, a file, or - for standard input; {} unless said"},
 	{"async", 0, NULL, "queue it and do not wait"},
 	{"log", 0, NULL, "show the end of its log, and the stages of the run"},
+	{"qualifier", 0, "NAME", "a version or an alias"},
+	{"client-context", 0, "JSON|@FILE", "what the function finds in its context"},
+	{"stream", 0, NULL, "print the answer as the function writes it"},
+	{"record", 0, "FILE", "save the event and the answer"},
+	{"replay", 0, "FILE", "run a recorded event again, and compare"},
+	{"check", 0, NULL, "with --replay: exit status 1 when the answer differs"},
 	{0},
 };
 

@@ -1,10 +1,13 @@
-/* wick invoke: one invocation, its answer on standard output as it came, everything else on standard error. */
+/* wick invoke: one invocation, its answer on standard output as it came, everything else on standard error; or one that
+ * was recorded, again. */
 #include "cli/invoke.h"
 
 #include "cli/commands.h"
 #include "cli/out.h"
+#include "cli/stages.h"
 
 #include "base/mem.h"
+#include "sys/clock.h"
 #include "sys/file.h"
 #include "wire/digest.h"
 
@@ -12,7 +15,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define EVENT_MAX ((size_t)6 << 20) /* AWS Lambda Developer Guide, "Lambda quotas": synchronous payload */
+#define CONTEXT_MAX ((size_t)64 << 10)
+#define EVENT_MAX   ((size_t)6 << 20) /* AWS Lambda Developer Guide, "Lambda quotas": synchronous payload */
 
 static int read_stdin(struct buf *b, struct err *err)
 {
@@ -59,78 +63,111 @@ int event_read(const struct cli *c, struct buf *b, struct err *err)
 	return j ? 0 : err_wrap(err, "the event is not JSON");
 }
 
-/* The gate's own headers: stages and cost. */
-static json_t *stages(const struct http_response *r)
+void invocation_done(struct invocation *i)
 {
-	struct str rest = buf_str(&r->headers), line, name, value;
-	json_t *o = json_object();
-
-	while (rest.n > 0) {
-		str_cut(rest, '\n', &line, &rest);
-		if (!str_istarts(line, STR("wick-")) || !str_cut(line, ':', &name, &value))
-			continue;
-		_cleanup_(freep) char *key = str_dup(str_sub(name, strlen("wick-"), name.n));
-
-		while (value.n > 0 && value.p[value.n - 1] == '\r')
-			value.n--;
-		json_set_str(o, key, str_trim(value));
-	}
-	return o;
+	free(i->function);
+	free(i->qualifier);
+	free(i->context);
+	buf_done(&i->event);
+	*i = (struct invocation){0};
 }
 
-static void print_log(const struct http_response *r, struct str tail)
+void answer_done(struct answer *a)
 {
-	_cleanup_json_ json_t *s = stages(r);
-	struct str line;
-	const char *key;
-	json_t *v;
+	http_response_done(&a->r);
+	buf_done(&a->log);
+	*a = (struct answer){0};
+}
 
-	while (tail.n > 0) {
+bool answer_failed(const struct answer *a)
+{
+	return http_response_header(&a->r, "x-amz-function-error").n > 0;
+}
+
+void answer_print_log(const struct answer *a)
+{
+	_cleanup_json_ json_t *s = stages_of(&a->r);
+	_cleanup_(buf_done) struct buf stages = BUF_NULL;
+	struct str rest = buf_str(&a->log), line;
+	char took[OUT_TEXT];
+
+	while (rest.n > 0) {
 		_cleanup_(buf_done) struct buf b = BUF_NULL;
 
-		str_cut(tail, '\n', &line, &tail);
+		str_cut(rest, '\n', &line, &rest);
 		out_clean(&b, line);
 		fprintf(stderr, "%s\n", buf_cstr(&b));
 	}
-	if (json_object_size(s) == 0)
-		return;
-	fprintf(stderr, "%sSTAGES", tone_on(STDERR_FILENO, TONE_DIM));
-	json_object_foreach(s, key, v) fprintf(stderr, "  %s: %s", key, json_string_value(v));
-	fprintf(stderr, "%s\n", tone_off(STDERR_FILENO, TONE_DIM));
+	if (stages_text(&stages, s))
+		fprintf(stderr, "%sSTAGES  %s   answer after %s%s\n", tone_on(STDERR_FILENO, TONE_DIM),
+			buf_cstr(&stages), out_us(a->us, took), tone_off(STDERR_FILENO, TONE_DIM));
 }
 
-static json_t *as_json(struct str payload, const struct http_response *r, struct str tail)
+json_t *answer_json(const struct answer *a)
 {
+	struct str payload = buf_str(&a->r.body), version = http_response_header(&a->r, "x-amz-executed-version");
 	struct err ignored = ERR_NULL;
 	json_t *o = json_object(), *j = payload.n ? json_parse(payload, &ignored) : NULL;
 
 	err_done(&ignored);
-	json_object_set_new(o, "status", json_integer(r->status));
-	json_set_str(o, "requestId", http_response_header(r, "x-amzn-requestid"));
-	if (http_response_header(r, "x-amz-function-error").n)
-		json_set_str(o, "functionError", http_response_header(r, "x-amz-function-error"));
+	json_object_set_new(o, "status", json_integer(a->r.status));
+	json_set_str(o, "requestId", http_response_header(&a->r, "x-amzn-requestid"));
+	if (version.n)
+		json_set_str(o, "executedVersion", version);
+	if (answer_failed(a))
+		json_set_str(o, "functionError", http_response_header(&a->r, "x-amz-function-error"));
 	if (j)
 		json_object_set_new(o, "payload", j);
 	else if (payload.n)
 		json_set_str(o, "payload", payload);
-	if (tail.n)
-		json_set_str(o, "log", tail);
-	json_object_set_new(o, "stages", stages(r));
+	if (a->log.n)
+		json_set_str(o, "log", buf_str(&a->log));
+	json_object_set_new(o, "stages", stages_of(&a->r));
 	return o;
 }
 
-static void print_payload(const struct cli *c, const struct http_response *r, struct str tail, bool async)
+int invoke(struct client *client, const struct invocation *i, bool async, bool log, struct answer *ret, struct err *err)
 {
-	struct str payload = buf_str(&r->body);
+	_cleanup_(freep) char *path = cli_path("/2015-03-31/functions/", str_from(i->function), "/invocations");
+	_cleanup_(buf_done) struct buf query = BUF_NULL, context = BUF_NULL;
+	struct client_header headers[4] = {{"content-type", "application/json"},
+					   {"x-amz-invocation-type", async ? "Event" : "RequestResponse"}};
+	struct client_call call = {.service = "lambda",
+				   .method = "POST",
+				   .path = path,
+				   .headers = headers,
+				   .n_headers = 2,
+				   .body = buf_str(&i->event)};
+	uint64_t began = clock_mono_us();
+	char code[64];
+
+	cli_query(&query, "Qualifier", i->qualifier);
+	call.query = buf_cstr(&query);
+	if (i->context) {
+		base64_encode(&context, i->context, strlen(i->context));
+		headers[call.n_headers++] = (struct client_header){"x-amz-client-context", buf_cstr(&context)};
+	}
+	if (log && !async)
+		headers[call.n_headers++] = (struct client_header){"x-amz-log-type", "Tail"};
+	if (client_do(client, &call, &ret->r, code, err) < 0)
+		return err_wrap(err, "%s", i->function);
+	ret->us = clock_mono_us() - began;
+	base64_decode(&ret->log, http_response_header(&ret->r, "x-amz-log-result"));
+	return 0;
+}
+
+static void print_payload(const struct cli *c, const struct answer *a, bool async)
+{
+	struct str payload = buf_str(&a->r.body);
 
 	if (c->json) {
-		cli_print_json(as_json(payload, r, tail));
+		cli_print_json(answer_json(a));
 		return;
 	}
 	if (cli_has(c, "log"))
-		print_log(r, tail);
+		answer_print_log(a);
 	if (async) {
-		printf("Queued: request %.*s\n", STR_ARG(http_response_header(r, "x-amzn-requestid")));
+		printf("Queued: request %.*s\n", STR_ARG(http_response_header(&a->r, "x-amzn-requestid")));
 		return;
 	}
 	fwrite(payload.p, 1, payload.n, stdout);
@@ -138,39 +175,136 @@ static void print_payload(const struct cli *c, const struct http_response *r, st
 		putchar('\n');
 }
 
+/* ---- flags ---- */
+
+static int read_context(const struct cli *c, struct invocation *i, struct err *err)
+{
+	const char *s = cli_get(c, "client-context");
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+	_cleanup_json_ json_t *j = NULL;
+	int r;
+
+	if (!s)
+		return 0;
+	if (s[0] == '@') {
+		r = file_read(s + 1, CONTEXT_MAX, &b);
+		if (r < 0)
+			return err_set(err, -r, "--client-context %s", s);
+	} else {
+		buf_adds(&b, s);
+	}
+	j = json_parse(buf_str(&b), err);
+	if (!j)
+		return err_wrap(err, "the client context is not JSON");
+	i->context = buf_steal(&b);
+	return 0;
+}
+
+static int read_invocation(const struct cli *c, struct invocation *i, struct err *err)
+{
+	const char *qualifier = cli_get(c, "qualifier");
+
+	i->function = xstrdup(c->args[0]);
+	i->qualifier = qualifier ? xstrdup(qualifier) : NULL;
+	return event_read(c, &i->event, err) < 0 || read_context(c, i, err) < 0 ? -1 : 0;
+}
+
+static void print_comparison(const json_t *then, const json_t *now, bool same, struct str diff)
+{
+	_cleanup_(buf_done) struct buf a = BUF_NULL, b = BUF_NULL;
+	bool tty = out_is_coloured(STDOUT_FILENO);
+
+	printf("%s%s%s\n", tty ? tone_code(same ? TONE_GOOD : TONE_WARN) : "",
+	       same ? "The same answer" : "Another answer", tty ? tone_code(TONE_PLAIN) : "");
+	fwrite(diff.p, 1, diff.n, stdout);
+	if (stages_text(&a, json_object_get(then, "stages")) && stages_text(&b, json_object_get(now, "stages")))
+		fprintf(stderr, "%srecorded  %s\nnow       %s%s\n", tone_on(STDERR_FILENO, TONE_DIM), buf_cstr(&a),
+			buf_cstr(&b), tone_off(STDERR_FILENO, TONE_DIM));
+}
+
+static int replay(const struct cli *c)
+{
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_(invocation_done) struct invocation i = {0};
+	_cleanup_(answer_done) struct answer a = {0};
+	_cleanup_(buf_done) struct buf diff = BUF_NULL;
+	_cleanup_json_ json_t *then = NULL, *now = NULL;
+	struct err err = ERR_NULL;
+	bool same;
+
+	if (record_read(cli_get(c, "replay"), &i, &then, &err) < 0)
+		return cli_fail(c, &err);
+	if (c->n_args) {
+		free(i.function);
+		i.function = xstrdup(c->args[0]);
+	}
+	if (cli_get(c, "qualifier")) {
+		free(i.qualifier);
+		i.qualifier = xstrdup(cli_get(c, "qualifier"));
+	}
+	client = cli_client(c);
+	if (!client)
+		return EXIT_FAILURE;
+	if (invoke(client, &i, false, cli_has(c, "log"), &a, &err) < 0)
+		return cli_fail(c, &err);
+	now = answer_json(&a);
+	same = record_same(then, now, &diff, !c->json && out_is_coloured(STDOUT_FILENO));
+	if (c->json) {
+		cli_print_json(json_pack("{s:b, s:O, s:O}", "same", (int)same, "recorded", then, "now", now));
+	} else {
+		if (cli_has(c, "log"))
+			answer_print_log(&a);
+		print_comparison(then, now, same, buf_str(&diff));
+	}
+	return same || !cli_has(c, "check") ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int check_flags(const struct cli *c)
+{
+	static const char *const not_replayed[] = {"event", "async", "stream", "record", "client-context"};
+	static const char *const not_streamed[] = {"async", "record", "json"};
+
+	for (size_t i = 0; cli_has(c, "replay") && i < ARRAY_SIZE(not_replayed); i++)
+		if (cli_has(c, not_replayed[i]))
+			return cli_usage(c, "--replay runs what was recorded: not with --%s", not_replayed[i]);
+	for (size_t i = 0; cli_has(c, "stream") && i < ARRAY_SIZE(not_streamed); i++)
+		if (cli_has(c, not_streamed[i]))
+			return cli_usage(c, "--stream prints the answer as it comes: not with --%s", not_streamed[i]);
+	if (cli_has(c, "async") && cli_has(c, "record"))
+		return cli_usage(c, "--record saves an answer, for which --async does not wait");
+	if (cli_has(c, "check") && !cli_has(c, "replay"))
+		return cli_usage(c, "--check goes with --replay FILE");
+	if (c->n_args != 1 && !(cli_has(c, "replay") && c->n_args == 0))
+		return cli_usage(c, "expected one function NAME");
+	return EXIT_SUCCESS;
+}
+
 int invoke_run(const struct cli *c)
 {
 	bool async = cli_has(c, "async");
-	struct client_header headers[3] = {{"content-type", "application/json"}};
-	_cleanup_(freep) char *path = NULL;
+	const char *record = cli_get(c, "record");
 	_cleanup_(client_closep) struct client *client = NULL;
-	_cleanup_(buf_done) struct buf event = BUF_NULL, tail = BUF_NULL;
-	_cleanup_(http_response_done) struct http_response r = {0};
-	struct client_call call = {.service = "lambda", .method = "POST", .headers = headers, .n_headers = 1};
+	_cleanup_(invocation_done) struct invocation i = {0};
+	_cleanup_(answer_done) struct answer a = {0};
 	struct err err = ERR_NULL;
-	char code[64];
+	int r = check_flags(c);
 
-	if (c->n_args != 1)
-		return cli_usage(c, "expected one function NAME");
-	if (event_read(c, &event, &err) < 0)
+	if (r != EXIT_SUCCESS)
+		return r;
+	if (cli_has(c, "replay"))
+		return replay(c);
+	if (read_invocation(c, &i, &err) < 0)
 		return cli_fail(c, &err);
 	client = cli_client(c);
 	if (!client)
 		return EXIT_FAILURE;
-	path = cli_path("/2015-03-31/functions/", str_from(c->args[0]), "/invocations");
-	call.path = path;
-	call.body = buf_str(&event);
-	headers[call.n_headers++] =
-		(struct client_header){"x-amz-invocation-type", async ? "Event" : "RequestResponse"};
-	if (!async && (cli_has(c, "log") || c->json))
-		headers[call.n_headers++] = (struct client_header){"x-amz-log-type", "Tail"};
-	if (client_do(client, &call, &r, code, &err) < 0) {
-		err_wrap(&err, "%s", c->args[0]);
+	if (cli_has(c, "stream"))
+		return invoke_stream(c, client, &i);
+	if (invoke(client, &i, async, cli_has(c, "log") || c->json || record, &a, &err) < 0 ||
+	    (record && record_write(record, &i, &a, &err) < 0))
 		return cli_fail(c, &err);
-	}
-	base64_decode(&tail, http_response_header(&r, "x-amz-log-result"));
-	print_payload(c, &r, buf_str(&tail), async);
-	if (http_response_header(&r, "x-amz-function-error").n == 0)
+	print_payload(c, &a, async);
+	if (!answer_failed(&a))
 		return EXIT_SUCCESS;
 	if (!c->json && out_is_tty(STDERR_FILENO))
 		fprintf(stderr, "%swick: invoke:%s %s failed; its log: wick logs %s\n",

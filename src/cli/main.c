@@ -12,7 +12,7 @@ const struct cmd commands[] = {
 	 DEPLOY_MORE, DEPLOY_EXAMPLES, deploy_flags, false, deploy_run, NULL},
 	{"dev", "PATH [--event JSON|@FILE] [--rm] ...", "deploy a folder as it is saved, and watch it run",
 	 DEV_MORE, DEV_EXAMPLES, dev_flags, false, dev_run, NULL},
-	{"invoke", "NAME [--event JSON|@FILE|-] [--async] [--log]", "run a function once",
+	{"invoke", "NAME [--event JSON|@FILE|-] [--stream] [--record FILE] ...", "run a function once",
 	 INVOKE_MORE, INVOKE_EXAMPLES, invoke_flags, false, invoke_run, NULL},
 	{"logs", "NAME [-f] [--since TIME]", "show what a function printed",
 	 LOGS_MORE, LOGS_EXAMPLES, logs_flags, false, logs_run, NULL},

@@ -12,21 +12,20 @@
 static const struct {
 	const char *reason, *advice;
 } ways_out[] = {
-	{"memory",
-	 "Wait for other workers to end, give functions less memory (wick deploy --memory), or let workers have "
-	 "more of the machine's (wick serve --worker-memory); `wick top` shows who has it."},
-	{"memory-never", "Give it less memory (wick deploy --memory), or a node that has more."},
-	{"reserved", "Raise or remove its limit: aws lambda put-function-concurrency (or delete-function-concurrency) "
-		     "--function-name NAME."},
-	{"account", "Raise the limit of all functions together: wick serve --concurrency N."},
-	{"starting", "Nothing: it runs as soon as its worker is there."},
-	{"init", "Nothing: its worker is initialising. `wick logs NAME -f` shows what it prints."},
-	{"busy", "Nothing: it is next in line. More workers start when the line does not shorten."},
-	{"share", "Nothing: the machine is full, and every function gets its share of it in turn."},
+	{"starting", "Nothing: it runs as soon as a worker is there. `wick logs NAME -f` shows what that prints."},
+	{"busy-workers", "Nothing: it is next when one is free."},
+	{"starts-at-once", "Nothing: its worker is started as soon as others are."},
+	{"fair-share", "Nothing: the machine is full, and every function gets its share of it in turn."},
+	{"no-memory",
+	 "Wait for other workers to end, give functions less memory (wick deploy --memory), or let workers "
+	 "have more of the machine's (wick serve --worker-memory); `wick top` shows who has it."},
+	{"too-large", "Give it less memory (wick deploy --memory): this machine can never run it so."},
+	{"reserved-limit", "Raise or remove its limit: aws lambda put-function-concurrency (or "
+			   "delete-function-concurrency) --function-name NAME."},
+	{"account-limit", "Raise the limit of all functions together: wick serve --concurrency N."},
 	{"crash-looping", "Mend what it dies of: `wick logs NAME` has its last words. A new deploy is tried at once."},
-	{"no-node", "Start the node (wick serve does it by itself), and see its log when it does not stay."},
-	{"draining", "Invoke again when the server has been restarted."},
-	{"retry", "Nothing: it failed and is tried again by itself. `wick events` shows when."},
+	{"backing-off", "If it stays so, mend what it dies of: `wick logs NAME` has its last words."},
+	{"node-gone", "Wait for the node: wick serve starts it again by itself, and its log says why it ended."},
 };
 
 static const char *advice_for(struct str reason)

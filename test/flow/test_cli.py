@@ -13,7 +13,7 @@ ECHO = "def handler(event, context):\n    print('got', event)\n    return event\
 def test_help_and_suggestions(wick):
     overview = wick.run("--help")
     assert overview.returncode == 0 and "deploy" in overview.stdout and "\033[" not in overview.stdout
-    for command in ("serve", "env", "deploy", "invoke", "logs", "ls", "show", "rm", "bill", "events", "doctor"):
+    for command in ("serve", "env", "deploy", "invoke", "logs", "ls", "show", "rm", "bill", "events", "doctor", "top", "why", "dev"):
         text = wick.run(command, "--help")
         assert text.returncode == 0 and text.stdout.startswith(f"Usage: wick {command}"), text
         assert "Examples:" in text.stdout
@@ -57,7 +57,7 @@ def test_invoke(wick, tmp_path):
     with open(tmp_path / "e.json") as f:
         assert json.loads(wick.run("invoke", name, "--event", "-", stdin=f).stdout) == {"file": True}
     logged = wick.run("invoke", name, "--log")
-    assert "REPORT RequestId" in logged.stderr and "run-us" in logged.stderr and json.loads(logged.stdout) == {}
+    assert "REPORT RequestId" in logged.stderr and "STAGES" in logged.stderr and json.loads(logged.stdout) == {}
     full = json.loads(wick.run("invoke", name, "--json").stdout)
     assert full["status"] == 200 and full["payload"] == {} and "run-us" in full["stages"]
     queued = wick.run("invoke", name, "--async", "--event", '{"later": 1}')
@@ -74,6 +74,36 @@ def test_failed_function(wick):
     name = wick.deploy("def handler(event, context):\n    raise ValueError('no good')\n")
     failed = wick.run("invoke", name)
     assert failed.returncode == 1 and json.loads(failed.stdout)["errorType"] == "ValueError"
+
+
+def test_record_and_replay(wick, tmp_path):
+    name = wick.deploy("def handler(event, context):\n    print(context.client_context)\n"
+                       "    return {'id': context.aws_request_id, 'n': event['n'] * 2}\n")
+    file = tmp_path / "call.json"
+    made = wick.run("invoke", name, "--event", '{"n": 21}', "--client-context", '{"custom": {"a": "b"}}', "--record", file)
+    assert made.returncode == 0 and json.loads(made.stdout)["n"] == 42, made
+    saved = json.loads(file.read_text())
+    assert saved["function"] == name and saved["event"] == {"n": 21} and saved["answer"]["payload"]["n"] == 42
+    assert saved["clientContext"] == {"custom": {"a": "b"}} and "run-us" in saved["answer"]["stages"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    again = wick.run("invoke", "--replay", file, "--check")
+    assert again.returncode == 0 and again.stdout == "The same answer\n", again
+    other = wick.deploy("def handler(event, context):\n    return {'n': event['n'] * 3}\n")
+    differs = wick.run("invoke", other, "--replay", file, "--check")
+    assert differs.returncode == 1 and '-     "n": 42' in differs.stdout and '+     "n": 63' in differs.stdout
+    assert wick.run("invoke", other, "--replay", file).returncode == 0
+    report = json.loads(wick.run("invoke", other, "--replay", file, "--json").stdout)
+    assert report["same"] is False and report["now"]["payload"] == {"n": 63}
+    # A function that fails in the same way is the same.
+    bad = wick.deploy("def handler(event, context):\n    raise ValueError('no')\n")
+    assert wick.run("invoke", bad, "--record", file).returncode == 1
+    assert wick.run("invoke", "--replay", file, "--check").returncode == 0
+    file.write_text("{}")
+    broken = wick.run("invoke", "--replay", file)
+    assert broken.returncode == 1 and "is no recording" in broken.stderr
+    assert wick.run("invoke", "--replay", tmp_path / "none").returncode == 1
+    for args in (["--check"], ["--replay", file, "--event", "{}"], ["--async", "--record", file], ["--stream", "--json"]):
+        assert wick.run("invoke", name, *args).returncode == 2, args
 
 
 def test_ls_show_rm(wick):
@@ -116,6 +146,30 @@ def test_logs_follow(wick):
         if follow.poll() is None:
             follow.kill()
             follow.wait()
+
+
+def test_logs_follow_through_a_restart(new_wick):
+    wick = new_wick()
+    name = wick.deploy(ECHO)
+    wick.run("invoke", name, "--event", '"first"')
+    follow = subprocess.Popen([BUILD / "wick", "logs", name, "-f", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, env=wick.env)
+    try:
+        seen = [json.loads(follow.stdout.readline())["text"]]
+        while not seen[-1].startswith("REPORT"):
+            seen.append(json.loads(follow.stdout.readline())["text"])
+        wick.stop()
+        assert "the server is away" in follow.stderr.readline()
+        wick.start()
+        wick.run("invoke", name, "--event", '"second"')
+        seen = [json.loads(follow.stdout.readline())["text"]]
+        while not seen[-1].startswith("REPORT"):
+            seen.append(json.loads(follow.stdout.readline())["text"])
+        # Nothing twice, nothing lost.
+        assert [t for t in seen if t.startswith("got")] == ["got second"] and seen[0].startswith("START")
+    finally:
+        follow.kill()
+        follow.communicate()
 
 
 def test_bill(wick):
