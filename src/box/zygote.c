@@ -76,7 +76,7 @@ static void send_failed(struct zygote *z, const uint8_t id[static 16], const cha
 
 /* ---- in the child ---- */
 
-static void lane_send_frame(int lane, uint8_t type, struct str meta, struct str body, int fd)
+static void lane_send(int lane, uint8_t type, struct str meta, struct str body, int fd)
 {
 	static const uint8_t no_id[16];
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
@@ -95,22 +95,35 @@ void zygote_send_boxed(int lane, const struct box_result *res)
 	_cleanup_(buf_done) struct buf meta = BUF_NULL;
 
 	frame_meta_add_u64(&meta, FRAME_KEY_BOX_US, res->us);
-	lane_send_frame(lane, FRAME_BOXED, buf_str(&meta), STR_NULL, res->listen_fd);
+	lane_send(lane, FRAME_BOXED, buf_str(&meta), STR_NULL, res->listen_fd);
 	if (res->listen_fd >= 0)
 		close(res->listen_fd);
 }
 
-static _noreturn_ void child_fail(int lane, const char *why)
+/* A pooled box has no lane yet, and says BOXED when it has one (runtime/nodejs/pool.c); what fails before goes to the
+ * node, in a packet. */
+static bool is_pooled(const struct boxplan *p)
+{
+	return p->ops[p->n_ops - 1].value == BOX_PROFILE_POOL;
+}
+
+static _noreturn_ void child_fail(struct zygote *z, const struct order *o, const char *why)
 {
 	_cleanup_(buf_done) struct buf meta = BUF_NULL, body = BUF_NULL;
 	const struct str type = STR("Sandbox.BoxFailed");
 
-	frame_meta_add(&meta, FRAME_KEY_ERROR_TYPE, type);
-	buf_adds(&body, "{\"errorMessage\":");
-	json_write_string(&body, str_from(why ? why : "unknown error"));
-	buf_printf(&body, ",\"errorType\":\"%.*s\"}", STR_ARG(type));
-	lane_send_frame(lane, FRAME_ERROR, buf_str(&meta), buf_str(&body), -1);
-	dprintf(2, "%.*s: %s\n", STR_ARG(type), why ? why : "unknown error");
+	why = why ? why : "unknown error";
+	if (is_pooled(&o->plan)) {
+		z->control = o->fds[0];
+		send_failed(z, o->id, why);
+	} else {
+		frame_meta_add(&meta, FRAME_KEY_ERROR_TYPE, type);
+		buf_adds(&body, "{\"errorMessage\":");
+		json_write_string(&body, str_from(why));
+		buf_printf(&body, ",\"errorType\":\"%.*s\"}", STR_ARG(type));
+		lane_send(o->fds[0], FRAME_ERROR, buf_str(&meta), buf_str(&body), -1);
+	}
+	dprintf(2, "%.*s: %s\n", STR_ARG(type), why);
 	_exit(1);
 }
 
@@ -186,11 +199,12 @@ static _noreturn_ void child_run(struct zygote *z, struct order *o)
 	/* A worker that is woken does not push aside who woke it. */
 	sched_setscheduler(0, SCHED_BATCH, &batch);
 	if (box_enter(&o->plan, o->fds, o->n_fds, &res, &err) < 0)
-		child_fail(o->fds[0], err.msg);
+		child_fail(z, o, err.msg);
 	child_seal(o, z->control);
-	/* A pooled box has no lane yet, and says it when it has (runtime/nodejs/pool.c). */
-	if (o->plan.ops[o->plan.n_ops - 1].value != BOX_PROFILE_POOL)
+	if (!is_pooled(&o->plan))
 		zygote_send_boxed(o->fds[0], &res);
+	if (box_settle(&o->plan, &err) < 0)
+		child_fail(z, o, err.msg);
 
 	struct zygote_worker w = {.plan = &o->plan, .lane = o->fds[0], .fds = o->fds, .n_fds = o->n_fds};
 

@@ -20,7 +20,8 @@ struct zygote_runtime {
 	void (*before)(void *arg); /* around the clone: as pthread_atfork's. May be NULL */
 	void (*in_parent)(void *arg);
 	void (*in_child)(void *arg);
-	void (*run)(void *arg, const struct zygote_worker *w); /* boxed, BOXED is sent; its return is exit(0) */
+	void (*run)(void *arg, const struct zygote_worker *w); /* boxed, BOXED is sent (but for a plan of
+						       BOX_PROFILE_POOL, which has no lane); its return is exit(0) */
 };
 
 /* argv as node gives it. Returns the exit status of the program. */
