@@ -8,6 +8,7 @@
 #include "gate/auth.h"
 #include "gate/flow.h"
 #include "gate/gate.h"
+#include "gate/stream.h"
 #include "model/limits.h"
 
 #include <assert.h>
@@ -23,12 +24,14 @@ static size_t body_limit(const struct req *r)
 
 size_t body_take(struct req *r, const uint8_t *p, size_t n)
 {
+	if (stream_takes_body(r) && !r->fail && !r->cut)
+		return stream_take(r->inv->stream, str_n(p, n));
 	if (r->replied || r->fail || r->cut)
 		return n; /* the answer is on its way; the rest is read and dropped */
 	if (r->writer)
 		return blob_write(r->writer, p, n, (void (*)(void *))http_exchange_resume, r->ex);
 	if (r->op && r->op->body == REQ_BODY_STREAM)
-		return 0; /* the operation has not said yet where it goes; req_stream_to_blob resumes */
+		return 0; /* the operation has not said yet where it goes; who takes it resumes */
 	if (n > body_limit(r) - MIN(r->body.n, body_limit(r))) {
 		buf_done(&r->body);
 		req_failf(r, FAIL_TOO_LARGE, "Request must be smaller than %zu bytes for the %s operation",
@@ -45,6 +48,8 @@ void body_over(struct req *r)
 	r->body_ended = true;
 	if (r->writer)
 		req_finish_blob(r);
+	else if (stream_takes_body(r))
+		stream_body_over(r->inv->stream);
 	else
 		req_continue(r);
 }

@@ -5,6 +5,7 @@
 
 #include "gate/flow.h"
 #include "gate/fn.h"
+#include "gate/stream.h"
 #include "sys/clock.h"
 
 static void send_invoke(struct invocation *inv)
@@ -22,7 +23,11 @@ static void send_invoke(struct invocation *inv)
 	memcpy(in.id, inv->r->id, sizeof(in.id));
 	invocation_logf(inv, "START RequestId: %s Version: %.*s", inv->r->id_text, STR_ARG(def->version));
 	worker_run_begins(w, inv);
+	if (inv->stream)
+		stream_fill_invoke(inv->stream, &in);
 	lane_send_invoke(w->lane, &in);
+	if (inv->stream)
+		stream_run_begins(inv->stream);
 }
 
 static void stamp_usage(struct invocation *inv)

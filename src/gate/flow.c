@@ -13,6 +13,7 @@
 
 #include "gate/dispatch.h"
 #include "gate/gate.h"
+#include "gate/stream.h"
 
 #include <assert.h>
 
@@ -82,13 +83,18 @@ void req_start_at(struct req *r, enum req_step step)
 
 void req_exchange_over(struct req *r, bool sent)
 {
+	bool queued = r->inv && !r->replied && dispatch_cancel_queued(r->inv);
+
 	r->ex = NULL;
-	if (!r->replied) {
+	if (r->inv && r->inv->stream && !queued) {
+		/* It runs, or has run, and is metered to its end. */
+		r->gone = !r->replied;
+		stream_client_gone(r->inv->stream, sent);
+	} else if (!r->replied) {
 		/* The client left before it had an answer. A body that will never be whole ends the request; so does a
 		 * place in the queue. What already runs is run and metered, as on AWS. */
 		r->gone = true;
-		if (!r->body_ended || (r->inv && dispatch_cancel_queued(r->inv)))
-			r->cut = true;
+		r->cut = !r->body_ended || queued;
 	}
 	maybe_free(r);
 }

@@ -6,6 +6,7 @@
 #include "gate/fn.h"
 #include "gate/logs.h"
 #include "gate/queue.h"
+#include "gate/stream.h"
 #include "model/limits.h"
 #include "model/trace.h"
 #include "sys/clock.h"
@@ -43,6 +44,7 @@ struct invocation *invocation_free(struct invocation *inv)
 {
 	if (!inv)
 		return NULL;
+	stream_free(inv->stream);
 	buf_done(&inv->log_tail);
 	buf_done(&inv->result);
 	fn_unref(inv->fn);

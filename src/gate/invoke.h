@@ -25,8 +25,9 @@ struct invocation {
 	bool want_log_tail; /* LogType=Tail: the last 4 KiB */
 	bool cold;          /* its worker was started for it */
 	struct buf log_tail;
-	struct stream *stream; /* its answer is taken as it comes (stream.h); NULL: whole */
-	unsigned tries;        /* workers that died without reading it */
+	struct stream *stream;         /* its answer is taken as it comes (stream.h); NULL: whole */
+	void (*answer)(struct req *r); /* renders the outcome into the reply; NULL: as Invoke does */
+	unsigned tries;                /* workers that died without reading it */
 	uint64_t queued_us, placed_us, run_began_us, run_ended_us; /* monotonic */
 
 	uint64_t box_us; /* of a cold start: beside usage's start and init */

@@ -177,28 +177,6 @@ static void report(struct invocation *inv)
 	buf_done(&b);
 }
 
-static void fill_reply(struct req *r)
-{
-	struct invocation *inv = r->inv;
-
-	if (inv->want_log_tail) {
-		struct str tail = buf_str(&inv->log_tail);
-		struct buf b = BUF_NULL;
-
-		if (tail.n > LIMIT_LOG_TAIL)
-			tail = str_sub(tail, tail.n - LIMIT_LOG_TAIL, LIMIT_LOG_TAIL);
-		base64_encode(&b, tail.p, tail.n);
-		req_set_header(r, "X-Amz-Log-Result", buf_str(&b));
-		buf_done(&b);
-	}
-	if (inv->error_kind)
-		req_set_header(r, "X-Amz-Function-Error", str_from(inv->error_kind));
-	req_set_header(r, "X-Amz-Executed-Version", inv->fn->def.version);
-	if (inv->trace.n)
-		req_set_header(r, "X-Amzn-Trace-Id", inv->trace);
-	req_reply_bytes(r, 200, "application/json", &inv->result);
-}
-
 enum step_result meter_step(struct req *r)
 {
 	struct meter *m = r->g->meter;
@@ -222,8 +200,6 @@ enum step_result meter_step(struct req *r)
 	m->run_us += inv->usage.run_us;
 	m->billed_ms += inv->usage.billed_ms;
 	reap_kick(r->g);
-	if (r->ex)
-		fill_reply(r);
 	return STEP_MORE;
 }
 

@@ -1,9 +1,14 @@
-/* The reply step: gives what the request came to to the connection, if somebody still listens. */
+/* The reply step: gives what the request came to to the connection, if somebody still listens. An invocation's answer
+ * is rendered here as Invoke's, unless its api renders it (inv->answer) or it streams and has begun already. */
+#include "gate/reply.h"
+
 #include "gate/api.h"
 #include "gate/flow.h"
-#include "gate/invoke.h"
+#include "gate/fn.h"
+#include "gate/stream.h"
+#include "model/limits.h"
 
-static void add_invocation_headers(struct req *r)
+static void add_usage_headers(struct req *r)
 {
 	const struct usage *u = &r->inv->usage;
 	const struct {
@@ -26,14 +31,54 @@ static void add_invocation_headers(struct req *r)
 	req_set_header(r, "wick-cost-usd", str_from(cost));
 }
 
-enum step_result reply_step(struct req *r)
+struct str reply_take_header(struct req *r, const char *name)
 {
-	if (!r->ex)
-		return STEP_DONE;
-	if (r->fail)
-		r->api->render_fail(r);
-	if (r->inv && !r->fail && r->inv->state == INVOCATION_OVER)
-		add_invocation_headers(r);
+	for (size_t i = 0; i < r->n_reply_headers; i++) {
+		struct http_header h = r->reply_headers[i];
+
+		if (!str_ieq(h.name, str_from(name)))
+			continue;
+		r->reply_headers[i] = r->reply_headers[--r->n_reply_headers];
+		return h.value;
+	}
+	return STR_NULL;
+}
+
+void reply_log_result(const struct invocation *inv, struct buf *b)
+{
+	struct str tail = buf_str(&inv->log_tail);
+
+	if (tail.n > LIMIT_LOG_TAIL)
+		tail = str_sub(tail, tail.n - LIMIT_LOG_TAIL, LIMIT_LOG_TAIL);
+	base64_encode(b, tail.p, tail.n);
+}
+
+void reply_add_version(struct req *r)
+{
+	req_set_header(r, "X-Amz-Executed-Version", r->inv->fn->def.version);
+	if (r->inv->trace.n)
+		req_set_header(r, "X-Amzn-Trace-Id", r->inv->trace);
+}
+
+static void answer(struct req *r)
+{
+	struct invocation *inv = r->inv;
+
+	if (inv->want_log_tail) {
+		struct buf b = BUF_NULL;
+
+		reply_log_result(inv, &b);
+		req_set_header(r, "X-Amz-Log-Result", buf_str(&b));
+		buf_done(&b);
+	}
+	if (inv->error_kind)
+		req_set_header(r, "X-Amz-Function-Error", str_from(inv->error_kind));
+	reply_add_version(r);
+	req_reply_bytes(r, 200, "application/json", &inv->result);
+}
+
+void reply_send(struct req *r)
+{
 	if (r->api == &api_s3) {
 		req_set_header(r, "x-amz-request-id", str_n(r->id_text, 36));
 		req_set_header(r, "x-amz-id-2", str_n(r->id_text, 36));
@@ -43,5 +88,26 @@ enum step_result reply_step(struct req *r)
 	r->replied = true;
 	http_reply(r->ex, r->status, r->reply_headers, r->n_reply_headers, &r->reply_body);
 	r->reply_body = (struct http_body){0};
+}
+
+enum step_result reply_step(struct req *r)
+{
+	struct invocation *inv = r->inv;
+
+	if (inv && inv->stream && stream_over(inv->stream))
+		return STEP_DONE;
+	if (!r->ex)
+		return STEP_DONE;
+	if (r->fail) {
+		r->api->render_fail(r);
+	} else if (inv) {
+		if (inv->answer)
+			inv->answer(r);
+		else
+			answer(r);
+		if (inv->state == INVOCATION_OVER)
+			add_usage_headers(r);
+	}
+	reply_send(r);
 	return STEP_DONE;
 }

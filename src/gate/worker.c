@@ -9,9 +9,11 @@
 #include "gate/crash.h"
 #include "gate/flow.h"
 #include "gate/fn.h"
+#include "gate/front.h"
 #include "gate/logs.h"
 #include "gate/nodes.h"
 #include "gate/queue.h"
+#include "gate/stream.h"
 #include "model/limits.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -30,6 +32,7 @@
 void worker_free(struct worker *w)
 {
 	pool_remove(w);
+	front_unlisten(w->door);
 	lane_free(w->lane);
 	timer_free(w->deadline);
 	buf_done(&w->line);
@@ -327,7 +330,7 @@ static void fail_run(struct worker *w, struct invocation *inv)
 	bool late = w->late == inv;
 	struct end end;
 
-	if (!late && w->lane_end == LANE_UNREAD && inv->tries + 1 < TRIES_MAX) {
+	if (!late && w->lane && lane_unread(w->lane, inv->r->id) && inv->tries + 1 < TRIES_MAX) {
 		take(w, inv);
 		queue_put_back(inv);
 		req_continue(inv->r);
@@ -443,6 +446,13 @@ static void run_frame(struct worker *w, const struct frame *f, struct invocation
 	case FRAME_ERROR:
 		answered(w, f, inv, m->error_type);
 		break;
+	case FRAME_HEAD:
+	case FRAME_CHUNK:
+	case FRAME_END:
+	case FRAME_WINDOW_MORE:
+		if (!stream_frame(inv, f))
+			out_of_turn(w, f);
+		break;
 	default:
 		out_of_turn(w, f);
 		break;
@@ -481,7 +491,7 @@ static void lane_boxed(void *arg, int listen_fd, uint64_t box_us)
 	w->boxed_us = clock_mono_us();
 	w->box_us = box_us;
 	if (listen_fd >= 0)
-		close(listen_fd);
+		w->door = front_listen(w->g, listen_fd);
 }
 
 static void lane_ended(void *arg, enum lane_end how)

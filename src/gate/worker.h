@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "gate/front.h"
 #include "gate/invoke.h"
 #include "gate/pool.h"
 #include "link/lane.h"
@@ -16,6 +17,7 @@ struct worker {
 	struct list_link on_pool;  /* in the pool's list of those that start (oldest first), idle or are frozen */
 	struct list_link on_roomy; /* in fn->roomy: BUSY, and takes one more */
 	struct lane *lane;
+	struct front_door *door; /* where its box's requests come in */
 	struct timer *deadline;  /* of the initialisation; then of the oldest run, or earlier */
 	uint64_t deadline_us;    /* when it rings; 0: it is not set */
 	struct run_list runs;    /* BUSY: invocations in hand, oldest first */

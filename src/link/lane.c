@@ -374,12 +374,15 @@ static ssize_t lane_recv(struct lane *ln, char *to, size_t room)
 	return n;
 }
 
+/* An INVOKE that waits, with nothing behind it that the caller has given away. */
 static bool invoke_waits(const struct lane *ln, const uint8_t *id)
 {
+	bool waits = false;
+
 	for (const struct lane_out *o = out_list_first(&ln->out); o; o = out_list_next(o))
-		if (o->type == FRAME_INVOKE && (!id || memcmp(o->id, id, sizeof(o->id)) == 0))
-			return true;
-	return false;
+		if (!id || memcmp(o->id, id, sizeof(o->id)) == 0)
+			waits = o->type == FRAME_INVOKE || (!id && waits);
+	return waits;
 }
 
 bool lane_unread(const struct lane *ln, const uint8_t id[static 16])
@@ -509,7 +512,16 @@ void lane_send_invoke(struct lane *ln, const struct lane_invoke *in)
 		frame_meta_add_u64(&ln->head, FRAME_KEY_STREAM, 1);
 	buf_add_str(&ln->head, in->more);
 	frame_header((uint8_t *)ln->head.p, FRAME_INVOKE, in->id, ln->head.n - FRAME_HEADER_SIZE, in->event.n);
+	if (in->end && !in->event.n) {
+		/* One system call for both. Whether INVOKE was read cannot be told any more when the worker is gone. */
+		frame_header((uint8_t *)buf_reserve(&ln->head, FRAME_HEADER_SIZE), FRAME_END, in->id, 0, 0);
+		ln->head.n += FRAME_HEADER_SIZE;
+		lane_out(ln, FRAME_END, in->id, STR_NULL);
+		return;
+	}
 	lane_out(ln, FRAME_INVOKE, in->id, in->event);
+	if (in->end)
+		lane_send(ln, FRAME_END, in->id, STR_NULL, STR_NULL);
 }
 
 void lane_send(struct lane *ln, enum frame_type type, const uint8_t id[static 16], struct str meta, struct str body)
