@@ -52,6 +52,8 @@ struct order {
 	uint8_t id[16];
 	struct boxplan plan;
 	char **env;
+	char *env_text; /* what env points into */
+	size_t env_size;
 	int fds[FDPASS_MAX];
 	size_t n_fds;
 };
@@ -215,6 +217,21 @@ static _noreturn_ void child_run(struct zygote *z, struct order *o)
 
 /* ---- in the zygote ---- */
 
+static void make_env(struct zygote *z, struct order *o)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < o->plan.n_env; i++)
+		o->env_size += o->plan.env[i].n + 1;
+	o->env_text = xcalloc(1, o->env_size + 1);
+	o->env = arena_new_n(&z->arena, char *, o->plan.n_env + 1);
+	for (size_t i = 0; i < o->plan.n_env; i++) {
+		o->env[i] = o->env_text + at;
+		memcpy(o->env[i], o->plan.env[i].p, o->plan.env[i].n);
+		at += o->plan.env[i].n + 1;
+	}
+}
+
 static int take_order(struct zygote *z, const struct zygote_packet *p, struct order *o, struct err *err)
 {
 	if (p->type != ZYGOTE_FORK)
@@ -229,9 +246,7 @@ static int take_order(struct zygote *z, const struct zygote_packet *p, struct or
 	/* Without a root of its own a worker would see ours: that is a box already only if we are a worker. */
 	if (z->signals < 0 && !boxplan_has_root(&o->plan))
 		return err_set(err, 0, "a worker's plan without a root");
-	o->env = arena_new_n(&z->arena, char *, o->plan.n_env + 1);
-	for (size_t i = 0; i < o->plan.n_env; i++)
-		o->env[i] = arena_dup(&z->arena, o->plan.env[i]);
+	make_env(z, o);
 	return 0;
 }
 
@@ -290,6 +305,13 @@ static bool serve_message(struct zygote *z)
 		fork_worker(z, &o);
 	for (size_t i = 0; i < o.n_fds; i++)
 		close(o.fds[i]);
+	/* The next worker gets a copy of all our memory: nothing of this one's environment may be left in it. What is
+	 * in the arena only points into these two. */
+	if (n > 0)
+		mem_wipe(z->packet, (size_t)n);
+	if (o.env_text)
+		mem_wipe(o.env_text, o.env_size);
+	free(o.env_text);
 	arena_reset(&z->arena);
 	return true;
 }
