@@ -183,9 +183,10 @@ class Worker(Lane):
             "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIATEST",
             "AWS_SECRET_ACCESS_KEY": "secret"}
         environment.update(env or {})
+        nested = how == "restore" and parent is not None  # in the snapshot's box
         ops = zygote.root_ops(
-            folder if parent is None else "/var/task",
-            extra=[zygote.op("BIND", "/opt", "/opt" if parent else os.path.join(folder, "opt"),
+            "/var/task" if nested else folder,
+            extra=[zygote.op("BIND", "/opt", "/opt" if nested else os.path.join(folder, "opt"),
                              flags=zygote.EXEC | zygote.OPTIONAL), *extra],
             rest=[zygote.op("LISTEN", value=9000)], landlock=how == "worker",
             profile=zygote.SNAPSHOT if how == "snapshot" else zygote.WORKER)
@@ -202,7 +203,8 @@ class Worker(Lane):
         assert packet.type == zygote.FORKED and packet.id == ident, packet.text
         if on_forked:
             on_forked()
-        self.pid, self.pidfd, self.own_child = packet.pid, packet.fds[0], parent is None
+        # CLONE_PARENT makes a zygote's workers children of this process; those of a snapshot are its own.
+        self.pid, self.pidfd, self.own_child = packet.pid, packet.fds[0], not nested
         self.status, self.ident, self.listener = None, ident, None
         super().__init__(ours, out_r)
         frame = self.receive_boxed()

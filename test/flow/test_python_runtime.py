@@ -50,6 +50,7 @@ def worker(folder):
             assert w.ready.number(lane.MAX_RSS_KIB) > 1000
         return w
 
+    start.folder = folder
     yield start
     for w in reversed(workers):
         w.stop()
@@ -337,6 +338,9 @@ def test_started_by_hand_it_says_so(args, said):
 
 
 class Catcher(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay
+    timeout = 60
+
     def do_GET(self):
         self.server.seen.append((self.path, self.headers.get("Authorization", "")))
         body = b"<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>"

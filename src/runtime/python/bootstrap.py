@@ -26,10 +26,12 @@ _stdout = sys.stdout  # what handlers may replace, the log must not lose
 _request_id = None    # of the invocation that runs, for the log
 _local = None         # the same for each thread, where several run at once
 _preloaded = {}       # modules that the zygote imported for its functions
+_usual = set()        # those of them that every zygote has
 _tops = set()         # the first parts of their names
 _finder = None
 _handler = None
 _env_credentials = []  # weak references to what botocore took from the environment before a snapshot
+_open_files = []       # what a snapshot had open: (fd, path, flags, position)
 
 
 class Fault(Exception):
@@ -553,13 +555,13 @@ def used_of_preloaded(module):
 
 
 def imported(names):
-    """Of these, the machine's own modules, each once, as a text."""
+    """The packages of those that are the machine's own, each once, as a text."""
     found = {}
     for name in names:
         try:
             module = _preloaded.get(name) or sys.modules[name]
             if of_machine(module.__spec__.origin):
-                found[name] = None
+                found[top(name)] = None
         except Exception:
             pass
         if len(found) == IMPORTS_MAX:
@@ -596,12 +598,13 @@ WARM = "import json\ndef handler(event, context):\n    return {'a': [event, *b] 
 def preload(names):
     """In the zygote: imports modules of the machine. Returns the names that could be, blanks between. Raises where one
     leaves a thread: a process with threads cannot be forked."""
-    global _tops
+    global _tops, _usual
     before = set(sys.modules)
     loaded = []
     for name in USUAL:
         importlib.import_module(name)
     hook_logging(sys.modules["logging"])
+    _usual = set(sys.modules)
     for name in filter(None, names.split(",")):
         if preload_one(name):
             loaded.append(name)
@@ -748,7 +751,8 @@ def initialise(hooks):
 def imports_of_start():
     modname = os.environ.get("_HANDLER", "").rpartition(".")[0].replace("/", ".")
     module = sys.modules.get(modname)
-    used = [name for name in used_of_preloaded(module) if name in _preloaded] if module is not None else []
+    used = used_of_preloaded(module) if module is not None else ()
+    used = [name for name in used if name in _preloaded and name not in _usual]
     return imported(_finder.asked + used)
 
 
@@ -779,6 +783,58 @@ def hooks_of(name):
     return getattr(library, name)() if library is not None else []
 
 
+def open_files():
+    """Workers share no open file with the snapshot or each other: positions and connections would be shared, too. What
+    they need to have their own."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with open("/proc/self/fdinfo/" + name) as f:
+                info = dict(line.split(":", 1) for line in f if line.startswith(("pos:", "flags:")))
+            if int(name) > 2:
+                found.append((int(name), os.readlink("/proc/self/fd/" + name), int(info["flags"], 8), int(info["pos"])))
+        except OSError:  # of the listing itself
+            pass
+    return found
+
+
+def ended_file(path, flags):
+    """What reads as ended and takes no bytes."""
+    if path.startswith("socket:"):
+        import socket
+
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        return ours.detach()
+    r, w = os.pipe()
+    if flags & os.O_ACCMODE != os.O_WRONLY:
+        r, w = w, r
+    os.close(r)
+    return w
+
+
+def reopen_files():
+    """At the numbers they had: a file is opened again at its position; connections, pipes and files that are gone are
+    ended, so that who has them notices and makes new ones."""
+    for fd, path, flags, position in _open_files:
+        try:
+            os.fstat(fd)
+            continue  # the lane's number
+        except OSError:
+            pass
+        try:
+            if not path.startswith("/"):
+                raise FileNotFoundError
+            new = os.open(path, flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC))
+            if position:
+                os.lseek(new, position, os.SEEK_SET)
+        except OSError:
+            new = ended_file(path, flags)
+        if new != fd:
+            os.dup2(new, fd, inheritable=False)
+            os.close(new)
+
+
 def in_words(error):
     kind, message, trace = describe(error)
     return (kind + ": " + message if message else kind), trace
@@ -797,6 +853,7 @@ def snapshot():
         fail(Fault("Runtime.SnapshotError", "The function has %d threads after its initialisation, and threads are not "
                    "part of a snapshot: start them in a hook after the restore" % threads))
     flush()
+    _open_files.extend(open_files())
     gc.collect()
     gc.freeze()
     _wick_lane.ready(concurrency(), imports_of_start())
@@ -808,7 +865,10 @@ def snapshot():
 def restore():
     """A worker forked from a snapshot: all its own but what the function made of its initialisation."""
     own_environment()
+    if _finder is None:
+        fail(Fault("Runtime.SnapshotError", "There is no snapshot to restore from"))
     own_randomness()
+    reopen_files()
     renew_credentials()
     try:
         for func, args, kwargs in list(hooks_of("get_after_restore")):
