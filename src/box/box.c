@@ -114,7 +114,8 @@ static int open_point(const struct box *b, struct str to, bool folder)
 
 static int attach(const struct box *b, int tree, struct str to, bool folder)
 {
-	_cleanup_(closep) int owned = tree, at = -1;
+	_cleanup_(closep) _unused_ int owned = tree;
+	_cleanup_(closep) int at = -1;
 
 	if (tree < 0)
 		return tree;
