@@ -1,0 +1,311 @@
+"""What a function in a box may try against the host, its gate and other functions. Each attack must fail, say so in its
+own output, and leave the host as it was, which is looked at from outside. The attacks: escape_payload.py.
+
+Here they run in boxes of wick-box, as root (whose boxes belong to an unprivileged user) and as that user."""
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import uuid
+
+import pytest
+
+import zygote as z
+from conftest import BUILD, until
+
+WICK_BOX = BUILD / "src" / "box" / "wick-box"
+PAYLOAD = pathlib.Path(__file__).with_name("escape_payload.py")
+NOBODY = 65534
+ROOT = os.getuid() == 0
+PYTHON = "/usr/bin/python3"
+
+
+def can_box(prefix=()):
+    return subprocess.run([*prefix, "unshare", "-Ur", "true"], capture_output=True).returncode == 0
+
+
+def as_nobody():
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+@pytest.fixture(scope="module")
+def program():
+    """A copy that every user can reach, wherever the build folder is."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="wick-escape-"))
+    folder.chmod(0o755)
+    shutil.copy(WICK_BOX, folder / "wick-box")
+    yield folder / "wick-box"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module", params=["root", "user"])
+def boxes(request, program):
+    if request.param == "root" and not ROOT:
+        pytest.skip("needs root")
+    prefix = as_nobody() if ROOT and request.param == "user" else ()
+    if not can_box(prefix):
+        pytest.skip("this machine gives no user namespaces")
+    args = ["--uid", str(NOBODY), "--gid", str(NOBODY)] if request.param == "root" else []
+    zygote = z.Zygote(program, *args, prefix=prefix, env={"PATH": os.environ["PATH"], "HOST_SECRET": "hush"})
+    yield zygote
+    assert zygote.close() == 0
+
+
+@pytest.fixture
+def host():
+    """Things of the host to be got at. They belong to the user of the boxes: no mode of a file protects them."""
+    class Host:
+        pass
+
+    h = Host()
+    h.folder = pathlib.Path(tempfile.mkdtemp(prefix="wick-victim-"))
+    h.secret = h.folder / "secret"
+    h.secret.write_text("hush")
+    h.code = h.folder / "code"
+    h.code.mkdir()
+    shutil.copy(PAYLOAD, h.code / "attack.py")
+    (h.code / "app.py").write_text("def handler(event, context): return 1\n")
+    (h.code / "leak").symlink_to(h.secret)
+    (h.code / "leakdir").symlink_to(h.folder)
+    (h.code / "up").symlink_to("../../../../..")
+    if ROOT:
+        subprocess.run(["chown", "-hR", f"{NOBODY}:{NOBODY}", h.folder], check=True)
+    before = snapshot(h)
+    yield h
+    assert snapshot(h) == before, "the host was changed"
+    shutil.rmtree(h.folder)
+
+
+def snapshot(h):
+    files = {str(p): (p.lstat().st_mode, p.lstat().st_mtime_ns, p.read_bytes() if p.is_file() and not p.is_symlink() else None)
+             for p in sorted(h.folder.rglob("*"))}
+    kernel = {}
+    for name in ("kernel/core_pattern", "kernel/hostname", "kernel/modprobe", "net/ipv4/ip_forward", "vm/overcommit_memory"):
+        try:
+            kernel[name] = pathlib.Path("/proc/sys", name).read_text()
+        except OSError:
+            pass
+    return files, kernel, len(pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def attack(zygote, host, name, *args, fds=(), first=(), rest=(), tmp=16 << 20, status=0, wait=60):
+    """Runs an attack in a new box; what it said. first: operations before the root (control groups)."""
+    ops = [*first, *z.root_ops(host.code, tmp=tmp, rest=rest)]
+    worker = zygote.ask(z.plan(ops, [PYTHON, "-I", "-S", "/var/task/attack.py", name, *map(str, args)],
+                               ["PATH=/usr/bin:/bin"], cwd="/var/task", n_fds=2 + len(fds)), fds)
+    assert isinstance(worker, z.Worker), worker.text
+    kind, _, meta, body = worker.frame()
+    said = worker.wait(wait)
+    assert kind == z.FRAME_BOXED, (body, said)
+    assert "ESCAPED" not in said, said
+    if status is not None:
+        assert worker.status == status, said
+        assert "blocked: " in said, said
+    assert "hush" not in said
+    return worker, said
+
+
+@pytest.mark.parametrize("name", ["syscalls", "namespaces", "old_calls", "terminal", "descriptors", "write_code", "proc_files", "rights"])
+def test_refused(boxes, host, name):
+    attack(boxes, host, name)
+
+
+def test_files_of_the_host(boxes, host):
+    attack(boxes, host, "read_files", host.secret, host.folder, os.environ.get("HOME", "/root"), "/proc/1/environ/..")
+    attack(boxes, host, "links", host.secret)
+
+
+def test_environment_and_processes(boxes, host):
+    attack(boxes, host, "environment", "PATH")
+
+
+def test_network(boxes, host):
+    name = "wick-victim-" + uuid.uuid4().hex
+    with socket.create_server(("0.0.0.0", 0)) as tcp, socket.socket(socket.AF_UNIX) as stream, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dgram:
+        stream.bind("\0" + name)
+        stream.listen()
+        dgram.bind("\0" + name)
+        out = subprocess.run(["hostname", "-I"], capture_output=True, text=True).stdout.split()
+        attack(boxes, host, "sockets", tcp.getsockname()[1], name, *[a for a in out if ":" not in a])
+        for s in (tcp, stream, dgram):
+            s.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                s.recv(1) if s is dgram else s.accept()
+
+
+def test_ipc(boxes, host):
+    libc = ctypes.CDLL(None, use_errno=True)
+    key = uuid.uuid4().int & 0x7fffffff
+    shm = libc.shmget(key, 4096, 0o1666)
+    sem = libc.semget(key, 1, 0o1666)
+    name = "wick-victim-" + uuid.uuid4().hex
+    path = pathlib.Path("/dev/shm", name)
+    path.write_text("hush")
+    path.chmod(0o666)
+    try:
+        assert shm >= 0 and sem >= 0
+        attack(boxes, host, "ipc", key, name)
+    finally:
+        path.unlink()
+        libc.shmctl(shm, 0, None)
+        libc.semctl(sem, 0, 0)
+
+
+def test_kill(boxes, host):
+    prefix = as_nobody() if ROOT else []
+    victim = subprocess.Popen([*prefix, "sleep", "600"])
+    try:
+        attack(boxes, host, "kill", victim.pid, boxes.process.pid, os.getpid())
+        assert victim.poll() is None and boxes.process.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+def processes_of(worker_ns):
+    """Pids in a pid namespace, looked for from outside."""
+    found = []
+    for p in pathlib.Path("/proc").iterdir():
+        if p.name.isdigit():
+            try:
+                if os.readlink(p / "ns" / "pid") == worker_ns:
+                    found.append(int(p.name))
+            except OSError:
+                pass
+    return found
+
+
+def test_what_is_left(boxes, host):
+    """Daemons end with the box, and its namespaces with them."""
+    ops = z.root_ops(host.code)
+    worker = boxes.ask(z.plan(ops, ["/bin/sh", "-c", f"{PYTHON} -I -S /var/task/attack.py daemon; sleep 600"],
+                              ["PATH=/usr/bin:/bin"], cwd="/var/task"))
+    assert worker.frame()[0] == z.FRAME_BOXED
+    namespace = os.readlink(f"/proc/{worker.pid}/ns/pid") if ROOT else None
+    if ROOT:
+        until(lambda: len(processes_of(namespace)) >= 4, "the daemons")
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    if ROOT:
+        until(lambda: not processes_of(namespace), "the daemons to end")
+
+
+def test_fork_bomb(boxes, host):
+    attack(boxes, host, "fork_bomb", 64, rest=[z.op("RLIMIT", which=6, value=64)])
+
+
+def test_descriptors_run_out(boxes, host):
+    attack(boxes, host, "fd_exhaustion", 1024)
+
+
+def test_disk(boxes, host):
+    attack(boxes, host, "disk", 40 << 20)
+
+
+def own_v1_groups():
+    """Folders of this process's own v1 groups where limits can be set: {controller: folder}."""
+    found = {}
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            folder = pathlib.Path("/sys/fs/cgroup", name, path.lstrip("/"))
+            if name in ("memory", "pids") and os.access(folder, os.W_OK):
+                found[name] = folder
+    return found
+
+
+@pytest.fixture
+def group():
+    """A control group of 64 MiB and 32 processes; descriptors to join it."""
+    parents = own_v1_groups()
+    if len(parents) < 2:
+        pytest.skip("no v1 control groups can be made here; the node's own are tested by cgroup_test")
+    name = "wick-escape-" + uuid.uuid4().hex
+    folders = {k: p / name for k, p in parents.items()}
+    fds = []
+    for folder in folders.values():
+        folder.mkdir()
+        fds.append(os.open(folder / "tasks", os.O_WRONLY))
+    (folders["memory"] / "memory.limit_in_bytes").write_text(str(64 << 20))
+    (folders["pids"] / "pids.max").write_text("32")
+    yield fds, folders
+    for fd in fds:
+        os.close(fd)
+    for folder in folders.values():
+        until(lambda: not (folder / "cgroup.procs").read_text(), "the group to be empty")
+        folder.rmdir()
+
+
+def test_memory(boxes, host, group):
+    fds, folders = group
+    joins = [z.op("CGROUP", fd=2 + i) for i in range(len(fds))]
+    worker, said = attack(boxes, host, "memory", 512 << 20, fds=fds, first=joins, status=None)
+    assert worker.status == signal.SIGKILL and said == "trying\n"
+    assert "oom_kill 1" in (folders["memory"] / "memory.oom_control").read_text()
+    # A full /tmp is memory too.
+    worker, said = attack(boxes, host, "disk", 1 << 30, fds=fds, first=joins, tmp=512 << 20, status=None)
+    assert worker.status == signal.SIGKILL, said
+
+
+def test_fork_bomb_in_a_group(boxes, host, group):
+    fds, _ = group
+    attack(boxes, host, "fork_bomb", 32, fds=fds, first=[z.op("CGROUP", fd=2 + i) for i in range(len(fds))])
+
+
+def test_box_that_cannot_be_made(boxes, host):
+    """Said on the lane and in the log, with the operation and the reason."""
+    ops = z.root_ops(host.code, extra=[z.op("BIND", "/x", "/does/not/exist")])
+    worker = boxes.ask(z.plan(ops, ["/bin/true"]))
+    kind, ident, meta, body = worker.frame()
+    said = worker.wait()
+    assert kind == z.FRAME_ERROR and ident == bytes(16) and meta[z.KEY_ERROR_TYPE] == b"Sandbox.BoxFailed"
+    assert b"bind /does/not/exist at /x: No such file or directory" in body
+    assert "bind /does/not/exist" in said and worker.status == 256
+
+
+@pytest.mark.parametrize("encoded, why", [
+    (b"", "not a box plan"), (b"x" * 100, "not a box plan"),
+    (z.plan(z.root_ops(), ["x"])[:-1], "cut short"),
+    (z.plan(z.root_ops(), ["x"], namespaces=63), "needs a namespace"),
+    (z.plan([z.op("RIGHTS")], ["x"]), "without a root"),
+    (z.plan([z.op("RIGHTS")], ["x"], namespaces=1), "without a namespace of each kind"),
+    (z.plan([z.op("RIGHTS")], ["x"], namespaces=0), "without a namespace of each kind"),
+    (z.plan(z.root_ops(extra=[z.op("DIR", "/a/../../b")]), ["x"]), "\"..\""),
+    (z.plan(z.root_ops(extra=[z.op("BIND", "/", "/")]), ["x"]), "is the root"),
+    (z.plan(z.root_ops(), ["x"], n_fds=3), "file descriptors came"),
+    (z.plan(z.root_ops(profile=z.SNAPSHOT), ["x"]), "for workers only"),
+])
+def test_plans_that_are_refused(boxes, encoded, why):
+    answer = boxes.ask(encoded)
+    assert isinstance(answer, z.Packet) and answer.type == z.FAILED
+    assert why in answer.text.decode()
+
+
+def test_messages_that_make_no_sense(boxes):
+    for data in (b"x", b"\0" * 40, b"\x09" + b"\0" * 39, bytes([z.FORKED]) + b"\0" * 39, b"\x02" + b"\1" * 60000):
+        boxes.control.send(data)
+        assert boxes.receive().type == z.FAILED
+
+
+def test_dry_run(tmp_path):
+    plan = tmp_path / "plan"
+    plan.write_bytes(z.plan(z.root_ops("/code"), ["worker"], ["TOKEN=hush"], cwd="/var/task"))
+    out = subprocess.run([WICK_BOX, "--dry-run", plan], capture_output=True, text=True)
+    assert out.returncode == 0 and "bind     /code -> /var/task ro,exec\n" in out.stdout
+    assert "env      TOKEN\n" in out.stdout and "hush" not in out.stdout
+    with open(plan, "rb") as f:
+        assert subprocess.run([WICK_BOX, "--dry-run", "-"], stdin=f, capture_output=True, text=True).stdout == out.stdout
+    plan.write_bytes(b"no plan")
+    out = subprocess.run([WICK_BOX, "--dry-run", plan], capture_output=True, text=True)
+    assert out.returncode == 1 and "not a box plan" in out.stderr
+    assert subprocess.run([WICK_BOX, "--dry-run", tmp_path / "none"], capture_output=True).returncode == 1
+    assert subprocess.run([WICK_BOX], capture_output=True).returncode == 2
+    out = subprocess.run([WICK_BOX, "--help"], capture_output=True, text=True)
+    assert out.returncode == 0 and "Examples:" in out.stdout
+    out = subprocess.run([WICK_BOX, "--zygote"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert out.returncode == 2 and "started by wick-node" in out.stderr
