@@ -2,13 +2,16 @@
  * docs/api-wick.md). Everything but health is the root key's. Long reads run on the pool; a log is streamed as the
  * client takes it. Owns the streams of logs, each until its connection is over. */
 #include "gate/api.h"
+#include "gate/api_admin_live.h"
 
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "gate/flow.h"
+#include "gate/fn.h"
 #include "gate/functions.h"
 #include "gate/jobs.h"
+#include "gate/layers.h"
 #include "gate/logs.h"
 #include "gate/match.h"
 #include "gate/meter.h"
@@ -685,23 +688,39 @@ static bool same_sha(struct str base64, struct str hex)
 	       str_eq(buf_str(&b), str_n(bytes, sizeof(bytes)));
 }
 
-static enum step_result get_code(struct req *r)
+static enum step_result reply_zip(struct req *r, struct str blob, uint64_t size)
 {
-	const struct function *f = check_function_name(r) ? functions_get(r->g, r->args[0]) : NULL;
-	int fd;
+	int fd = blob_open_fd(r->g->blobs, blob);
 
-	if (r->fail)
-		return STEP_MORE;
-	if (!f || !same_sha(f->code_sha256, r->args[1]))
-		return req_failf(r, FAIL_NOT_FOUND, "%.*s has no such code now.", STR_ARG(r->args[0]));
-	fd = blob_open_fd(r->g->blobs, f->code_blob);
 	if (fd < 0)
 		return req_fail_errno(r, fd);
 	r->status = 200;
 	req_set_header(r, "Content-Type", STR("application/zip"));
 	req_set_headerf(r, "Content-Disposition", "attachment; filename=\"%.*s.zip\"", STR_ARG(r->args[0]));
-	r->reply_body = (struct http_body){.kind = HTTP_BODY_FD, .fd = fd, .length = f->code_size};
+	r->reply_body = (struct http_body){.kind = HTTP_BODY_FD, .fd = fd, .length = size};
 	return STEP_MORE;
+}
+
+static enum step_result get_code(struct req *r)
+{
+	const struct fn *fn = check_function_name(r) ? fn_get(r->g, r->args[0], req_param(r, "version")) : NULL;
+
+	if (r->fail)
+		return STEP_MORE;
+	if (!fn || !same_sha(fn->def.code_sha256, r->args[1]))
+		return req_failf(r, FAIL_NOT_FOUND, "%.*s has no such code now.", STR_ARG(r->args[0]));
+	return reply_zip(r, fn->def.code_blob, fn->def.code_size);
+}
+
+static enum step_result get_layer(struct req *r)
+{
+	const char *arn = arena_printf(&r->arena, "arn:aws:lambda:%s:%s:layer:%.*s:%.*s", r->g->conf.s.region,
+				       r->g->conf.s.account, STR_ARG(r->args[0]), STR_ARG(r->args[1]));
+	struct layer l;
+
+	if (!layer_get(r->g, &r->arena, str_from(arn), &l))
+		return req_failf(r, FAIL_NOT_FOUND, "There is no layer version %s.", arn);
+	return reply_zip(r, l.blob, l.size);
 }
 
 /* ---- the table ---- */
@@ -717,7 +736,10 @@ static const struct operation operations[] = {
 	{"Logs", "wick:GetLogs", "GET", "/_wick/logs/{}", REQ_BODY_NONE, 0, get_logs},
 	{"RemoveLogs", "wick:RemoveLogs", "DELETE", "/_wick/logs/{}", REQ_BODY_NONE, 0, delete_logs},
 	{"Functions", "wick:ListFunctions", "GET", "/_wick/functions", REQ_BODY_NONE, 0, get_functions},
+	{"Why", "wick:GetWhy", "GET", "/_wick/why/{}", REQ_BODY_NONE, 0, live_why},
+	{"Top", "wick:GetTop", "GET", "/_wick/top", REQ_BODY_NONE, 0, live_top},
 	{"Code", "wick:GetCode", "GET", "/_wick/code/{}/{}", REQ_BODY_NONE, 0, get_code},
+	{"Layer", "wick:GetCode", "GET", "/_wick/layers/{}/{}", REQ_BODY_NONE, 0, get_layer},
 };
 
 static const struct operation *route(struct req *r)

@@ -20,6 +20,7 @@ struct gate {
 	struct functions *functions; /* functions.c: deployed functions in memory, with their queues and workers */
 	struct pool *pool;           /* pool.c: every worker */
 	struct nodes *nodes;         /* nodes.c: the link to each node */
+	struct recent *recent;       /* recent.c: invocations that ended last */
 	struct provision *provision; /* provision.c: workers that are kept warm */
 	struct jobs *jobs;           /* jobs.c: durable events */
 	struct reap *reap;           /* reap.c: dead blobs, idle workers */

@@ -13,6 +13,7 @@
 #include "gate/objects.h"
 #include "gate/provision.h"
 #include "gate/reap.h"
+#include "gate/recent.h"
 #include "gate/req.h"
 #include "gate/rights.h"
 #include "sys/clock.h"
@@ -100,6 +101,7 @@ static int open_all(struct gate *g, struct err *err)
 		return -1;
 	reqs_open(g);
 	g->meter = meter_new(g);
+	g->recent = recent_new();
 	g->objects = objects_new();
 	g->functions = functions_new(g);
 	g->pool = pool_new(g);
@@ -123,6 +125,7 @@ static void close_all(struct gate *g)
 	functions_free(g->functions);
 	reap_free(g->reap);
 	objects_free(g->objects);
+	recent_free(g->recent);
 	meter_free(g->meter);
 	logs_close(g->logs);
 	store_close(g->store);

@@ -8,6 +8,8 @@
 #include "gate/flow.h"
 #include "gate/nodes.h"
 #include "gate/reap.h"
+#include "gate/recent.h"
+#include "gate/stats.h"
 #include "model/limits.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -20,6 +22,7 @@ struct meter {
 	struct store_txn *txn;
 	unsigned rows;
 	struct timer *timer;
+	uint64_t began_us;
 	uint64_t requests, failed_requests, invocations, errors, lost_rows;
 	uint64_t run_us, billed_ms;
 };
@@ -29,6 +32,7 @@ struct meter *meter_new(struct gate *g)
 	struct meter *m = xnew(struct meter);
 
 	m->g = g;
+	m->began_us = clock_mono_us();
 	return m;
 }
 
@@ -164,8 +168,12 @@ static void report(struct invocation *inv)
 	add_number(&b, "\tBilled Duration: ", u->billed_ms, " ms");
 	add_number(&b, "\tMemory Size: ", u->memory_mb, " MB");
 	add_number(&b, "\tMax Memory Used: ", u->max_memory_mb, " MB");
-	if (u->init_us)
+	if (u->init_us) {
 		add_ms(&b, "\tInit Duration: ", u->init_us);
+		add_ms(&b, "\tQueue Duration: ", u->queue_us);
+		add_ms(&b, "\tStart Duration: ", u->start_us);
+		add_ms(&b, "\tBox Duration: ", inv->box_us);
+	}
 	if (status)
 		buf_printf(&b, "\tStatus: %s", status);
 	if (status && inv->error_type[0] && u->status != USAGE_TIMEOUT)
@@ -177,6 +185,18 @@ static void report(struct invocation *inv)
 	buf_done(&b);
 }
 
+static void count(const struct invocation *inv)
+{
+	const struct usage *u = &inv->usage;
+	struct fn *fn = inv->fn;
+
+	if (!fn->stats)
+		fn->stats = xnew(struct stats);
+	stats_add(fn->stats, inv->run_ended_us ? inv->run_ended_us : clock_mono_us(), u->run_us, u->status != USAGE_OK,
+		  inv->cold);
+	recent_add(inv->r->g->recent, inv);
+}
+
 enum step_result meter_step(struct req *r)
 {
 	struct meter *m = r->g->meter;
@@ -185,6 +205,8 @@ enum step_result meter_step(struct req *r)
 	m->requests++;
 	if (r->fail) {
 		m->failed_requests += fail_info(r->fail)->status >= 500;
+		if (inv)
+			recent_add(r->g->recent, inv);
 		return STEP_MORE;
 	}
 	/* Whatever changes something may leave a dead blob. */
@@ -195,6 +217,7 @@ enum step_result meter_step(struct req *r)
 	price(inv);
 	report(inv);
 	gather(m, &inv->usage);
+	count(inv);
 	m->invocations++;
 	m->errors += inv->usage.status != USAGE_OK;
 	m->run_us += inv->usage.run_us;
@@ -204,6 +227,13 @@ enum step_result meter_step(struct req *r)
 }
 
 /* ---- counters ---- */
+
+struct meter_totals meter_totals(const struct gate *g)
+{
+	const struct meter *m = g->meter;
+
+	return (struct meter_totals){m->began_us, m->invocations, m->errors};
+}
 
 void meter_metrics(struct gate *g, struct buf *b)
 {

@@ -14,10 +14,12 @@ struct place_view {
 	unsigned provisioned;      /* workers to be kept, asked for or not */
 	uint64_t run_us, start_us; /* what a run and a start take; 0: not known */
 	uint64_t waited_us;        /* the oldest in the queue */
-	unsigned crashes;          /* starts that failed in a row */
-	uint64_t backoff_us;       /* until the next may be tried */
-	uint64_t memory_mb;        /* its MemorySize */
-	uint64_t estimate_mb;      /* what its next worker is reckoned with */
+	uint64_t start_age_us;     /* of the worker that is on its way the longest, and how far it is */
+	enum start_stage start_stage;
+	unsigned crashes;     /* starts that failed in a row */
+	uint64_t backoff_us;  /* until the next may be tried */
+	uint64_t memory_mb;   /* its MemorySize */
+	uint64_t estimate_mb; /* what its next worker is reckoned with */
 	/* All versions of its name */
 	bool is_reserved;
 	unsigned reserved, group_running, group_starting;

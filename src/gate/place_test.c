@@ -230,8 +230,8 @@ static void says_why(void **state)
 		const char *want;
 	} texts[] = {
 		{WAIT_STARTING,
-		 {.starting = 2, .waited_us = 12345},
-		 "2 workers for it are starting; the oldest invocation waits since 12 ms."},
+		 {.starting = 2, .start_age_us = 12345, .start_stage = START_INIT},
+		 "2 workers for it are starting, the first since 12 ms: it initialises."},
 		{WAIT_BUSY,
 		 {.ready = 1},
 		 "Its 1 worker is busy, and one will be free sooner than another could start."},

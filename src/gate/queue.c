@@ -55,6 +55,24 @@ static void view_limits(const struct fn *fn, struct place_view *v)
 	v->shared_active = sums->shared_active;
 }
 
+static void view_start(const struct fn *fn, struct place_view *v)
+{
+	const struct worker *w = worker_list_first(&fn->workers[WORKER_INIT]);
+
+	if (!w)
+		w = worker_list_first(&fn->workers[WORKER_WAITING]);
+	if (!w)
+		return;
+	v->start_age_us = clock_mono_us() - w->asked_us;
+	v->start_stage = !w->started_us ? START_ASKED : !w->boxed_us ? START_BOXING : START_INIT;
+}
+
+static bool is_shared(enum wait_reason reason)
+{
+	return reason == WAIT_NO_MEMORY || reason == WAIT_RESERVED || reason == WAIT_ACCOUNT || reason == WAIT_STARTS ||
+	       reason == WAIT_FAIR_SHARE;
+}
+
 void queue_view(const struct fn *fn, struct place_view *v)
 {
 	struct gate *g = fn->g;
@@ -81,6 +99,17 @@ void queue_view(const struct fn *fn, struct place_view *v)
 	v->memory_free_mb =
 		place_memory_free_mb(v->memory_all_mb, nodes_memory_free_mb(g), pool_sums(g)->memory_kib >> 10);
 	view_limits(fn, v);
+	view_start(fn, v);
+}
+
+enum wait_reason queue_why(const struct fn *fn, struct place_view *v)
+{
+	struct place_decision d;
+
+	queue_view(fn, v);
+	place_decide(v, &d);
+	/* What is to be started would be under way by now but for those who have less. */
+	return d.starts && hungry_list_linked(fn) && !is_shared(d.reason) ? WAIT_FAIR_SHARE : d.reason;
 }
 
 /* ---- refusals ---- */
@@ -185,12 +214,6 @@ static void decide(struct fn *fn, struct place_view *v, struct place_decision *d
 		queue_view(fn, v);
 		place_decide(v, d);
 	}
-}
-
-static bool is_shared(enum wait_reason reason)
-{
-	return reason == WAIT_NO_MEMORY || reason == WAIT_RESERVED || reason == WAIT_ACCOUNT || reason == WAIT_STARTS ||
-	       reason == WAIT_FAIR_SHARE;
 }
 
 static void set_hungry(struct fn *fn, bool hungry)

@@ -17,5 +17,6 @@ void queue_put_back(struct invocation *inv);
 /* The function was changed: what waits goes to the new definition (NULL: deleted). */
 void queue_move(struct fn *from, struct fn *to);
 void queue_timed_out(void *fn);
-bool queue_remove(struct invocation *inv);                    /* false: it did not wait */
-void queue_view(const struct fn *fn, struct place_view *ret); /* what placement decides by, now */
+enum wait_reason queue_why(const struct fn *fn, struct place_view *ret); /* why its invocations wait, now */
+bool queue_remove(struct invocation *inv);                               /* false: it did not wait */
+void queue_view(const struct fn *fn, struct place_view *ret);            /* what placement decides by, now */

@@ -18,6 +18,7 @@ static void add_usage_headers(struct req *r)
 		{"wick-queue-us", u->queue_us}, {"wick-start-us", u->start_us},   {"wick-init-us", u->init_us},
 		{"wick-run-us", u->run_us},     {"wick-billed-ms", u->billed_ms},
 	};
+	uint64_t box_us = r->inv->box_us;
 	char cost[PRICE_TEXT_SIZE];
 	struct buf b = BUF_NULL;
 
@@ -26,6 +27,8 @@ static void add_usage_headers(struct req *r)
 		buf_add_u64(&b, rows[i].value);
 		req_set_header(r, rows[i].name, buf_str(&b));
 	}
+	if (box_us)
+		req_set_headerf(r, "wick-box-us", "%llu", (unsigned long long)box_us);
 	buf_done(&b);
 	price_format_usd(u->cost_picousd, cost);
 	req_set_header(r, "wick-cost-usd", str_from(cost));

@@ -34,6 +34,15 @@ bool reqs_pending(const struct gate *g)
 	return false;
 }
 
+struct req *req_find(struct gate *g, const uint8_t id[static 16])
+{
+	struct req *r = live_list_first(&g->reqs->live);
+
+	while (r && memcmp(r->id, id, sizeof(r->id)) != 0)
+		r = live_list_next(r);
+	return r;
+}
+
 void reqs_close(struct gate *g)
 {
 	struct req *r;

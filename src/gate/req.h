@@ -138,7 +138,8 @@ struct req {
 void req_free(struct req *r);
 /* All requests of a gate: closing abandons those that are left, when nothing will call them back any more. */
 void reqs_open(struct gate *g);
-bool reqs_pending(const struct gate *g); /* something will still call one of them back */
+bool reqs_pending(const struct gate *g);                           /* something will still call one of them back */
+struct req *req_find(struct gate *g, const uint8_t id[static 16]); /* one that is alive, or NULL */
 void reqs_close(struct gate *g);
 /* body.c: the last byte was given to the writer. */
 void req_finish_blob(struct req *r);

@@ -19,15 +19,20 @@ static const char *s(uint64_t n)
 
 void wait_text(struct buf *b, enum wait_reason r, const struct place_view *v)
 {
-	unsigned long long waited_ms = v->waited_us / 1000;
+	static const char *const stages[] = {
+		[START_ASKED] = "its process is asked for",
+		[START_BOXING] = "its box is made",
+		[START_INIT] = "it initialises",
+	};
 
 	switch (r) {
 	case WAIT_NONE:
 		buf_adds(b, "Nothing holds it up.");
 		break;
 	case WAIT_STARTING:
-		buf_printf(b, "%u worker%s for it %s starting; the oldest invocation waits since %llu ms.", v->starting,
-			   s(v->starting), v->starting == 1 ? "is" : "are", waited_ms);
+		buf_printf(b, "%u worker%s for it %s starting, the first since %llu ms: %s.", v->starting,
+			   s(v->starting), v->starting == 1 ? "is" : "are",
+			   (unsigned long long)(v->start_age_us / 1000), stages[v->start_stage]);
 		break;
 	case WAIT_BUSY:
 		buf_printf(b, "Its %u worker%s busy, and one will be free sooner than another could start.", v->ready,

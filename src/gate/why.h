@@ -23,6 +23,9 @@
 enum wait_reason { WAIT_REASONS(WAIT_ENUM) WAIT_REASON_COUNT };
 #undef WAIT_ENUM
 
+/* How far a worker is that is on its way. */
+enum start_stage { START_ASKED, START_BOXING, START_INIT };
+
 const char *wait_reason_name(enum wait_reason r);
 
 struct place_view;

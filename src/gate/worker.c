@@ -13,6 +13,7 @@
 #include "gate/logs.h"
 #include "gate/nodes.h"
 #include "gate/queue.h"
+#include "gate/reap.h"
 #include "gate/stream.h"
 #include "model/limits.h"
 #include "sys/clock.h"
@@ -579,6 +580,7 @@ void worker_start(struct fn *fn, bool provisioned)
 	w->deadline = timer_new(g->loop, deadline, w);
 	pool_add(w);
 	set_deadline(w, w->asked_us + g->conf.s.init_limit_ms * 1000);
+	reap_kick(g);
 	nodes_start_worker(g, w);
 }
 
