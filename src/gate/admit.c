@@ -14,7 +14,8 @@ static bool role_may(const char *action)
 	for (size_t i = 0; i < ARRAY_SIZE(role_denied); i++)
 		if (strcmp(action, role_denied[i]) == 0)
 			return false;
-	return strncmp(action, "s3:", 3) == 0 || strcmp(action, "lambda:InvokeFunction") == 0;
+	return strncmp(action, "s3:", 3) == 0 || strcmp(action, "lambda:InvokeFunction") == 0 ||
+	       strcmp(action, "lambda:InvokeFunctionUrl") == 0;
 }
 
 static bool bucket_is_open_for(struct req *r)

@@ -4,7 +4,7 @@
 #include "gate/gate.h"
 #include "gate/req.h"
 
-extern const struct api api_s3, api_lambda, api_admin;
+extern const struct api api_s3, api_lambda, api_admin, api_url;
 
 /* api_s3_notify.c: adds the events that an object's creation or removal causes to t (durable with the object).
  * event_name without "s3:": "ObjectCreated:Put". Returns how many; after the commit call jobs_kick(g->jobs). */

@@ -3,7 +3,7 @@
  * has the keys). Refusals are rendered by the api, so the api is known before anything can fail. */
 #include "gate/auth.h"
 
-#include "gate/api.h"
+#include "gate/api_url.h"
 #include "gate/body.h"
 #include "gate/flow.h"
 #include "gate/keys.h"
@@ -100,10 +100,25 @@ enum step_result auth_check_body(struct req *r)
 	return check(r, str_from(hex));
 }
 
+static enum step_result anonymous(struct req *r)
+{
+	r->who = (struct principal){.kind = PRINCIPAL_ANONYMOUS};
+	return STEP_MORE;
+}
+
+/* A function's URL is known by its path; what else is signed, by the service. */
+static bool api_accepts(struct req *r, struct str service)
+{
+	if (r->api)
+		return str_eqz(service, r->api->service);
+	r->api = api_of_service(service);
+	return r->api != NULL;
+}
+
 static enum step_result unsigned_request(struct req *r)
 {
 	r->api = api_of_path(r->path);
-	r->who = (struct principal){.kind = PRINCIPAL_ANONYMOUS};
+	anonymous(r);
 	if (str_find(r->query, STR("AWSAccessKeyId=")) >= 0 || str_starts(req_header(r, "authorization"), STR("AWS ")))
 		return req_failf(
 			r, FAIL_INVALID_REQUEST,
@@ -120,14 +135,22 @@ static enum step_result unsigned_request(struct req *r)
 enum step_result auth_step(struct req *r)
 {
 	struct sigv4_request view = signed_view(r);
-	enum sigv4_error e = sigv4_read(&view, &r->arena, &r->auth);
+	enum sigv4_error e;
 	enum fail f;
 
+	if (url_is(r->path)) {
+		r->api = &api_url;
+		if (!url_open(r))
+			return STEP_MORE;
+		if (!url_is_signed(r))
+			return anonymous(r); /* what is in its headers is the function's own */
+	}
+	e = sigv4_read(&view, &r->arena, &r->auth);
 	if (e == SIGV4_ABSENT)
-		return unsigned_request(r);
-	r->api = e == SIGV4_OK ? api_of_service(r->auth.service) : NULL;
-	if (!r->api) {
-		r->api = api_of_path(r->path);
+		return r->api ? anonymous(r) : unsigned_request(r);
+	if (e != SIGV4_OK || !api_accepts(r, r->auth.service)) {
+		if (!r->api)
+			r->api = api_of_path(r->path);
 		if (e == SIGV4_OK)
 			return req_failf(r, FAIL_BAD_AUTH_HEADER,
 					 "Credential should be scoped to a valid service, not '%.*s'.",

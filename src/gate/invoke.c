@@ -2,11 +2,13 @@
  * function. */
 #include "gate/invoke.h"
 
+#include "base/id.h"
 #include "base/mem.h"
 #include "gate/fn.h"
 #include "gate/logs.h"
 #include "gate/queue.h"
 #include "gate/stream.h"
+#include "model/event.h"
 #include "model/limits.h"
 #include "model/trace.h"
 #include "sys/clock.h"
@@ -30,6 +32,23 @@ bool invocation_prepare(struct req *r, struct str function, struct str qualifier
 	inv->event = event.n ? event : STR("{}");
 	r->inv = inv;
 	return true;
+}
+
+bool invocation_next_trace(struct req *r, struct str function, struct str *ret)
+{
+	uint8_t random[32];
+	uint32_t rounds;
+
+	random_id(random);
+	random_id(random + 16);
+	*ret = str_from(trace_next(&r->arena, req_header(r, "x-amzn-trace-id"), r->resource, random, r->now_ms / 1000,
+				   &rounds));
+	if (rounds <= EVENT_MAX_ROUNDS)
+		return true;
+	logs_add(r->g->logs, function, clock_wall_ms(), r->id_text,
+		 STR("Stopped: the function has caused itself 16 times in a row (recursive loop detection)."));
+	req_fail(r, FAIL_RECURSION);
+	return false;
 }
 
 void invocation_abandon(struct invocation *inv)

@@ -46,6 +46,8 @@ DEFINE_LIST(run_list, struct invocation, on_worker)
 /* Prepares r->inv for a function (run() of an api, or jobs.c): event is borrowed, and must live as long as r.
  * qualifier: a version or an alias; n == 0: $LATEST. False after req_fail: no such function, version or alias. */
 bool invocation_prepare(struct req *r, struct str function, struct str qualifier, struct str event);
+/* The trace that a run of function (r->resource) goes by. False after req_fail: it has caused itself too often. */
+bool invocation_next_trace(struct req *r, struct str function, struct str *ret);
 /* Takes it from its queue or worker, without an outcome: the gate closes. */
 void invocation_abandon(struct invocation *inv);
 struct invocation *invocation_free(struct invocation *inv);

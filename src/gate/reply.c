@@ -108,7 +108,8 @@ enum step_result reply_step(struct req *r)
 			inv->answer(r);
 		else
 			answer(r);
-		if (inv->state == INVOCATION_OVER)
+		/* Behind a URL stands anybody. */
+		if (inv->state == INVOCATION_OVER && r->api != &api_url)
 			add_usage_headers(r);
 	}
 	reply_send(r);
