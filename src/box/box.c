@@ -66,7 +66,7 @@ pid_t box_clone(const struct boxplan *p, bool as_sibling, int *pidfd)
 }
 
 /* A path as a C string; the plan's rules bound its length. */
-static const char *path_of(struct str s, char text[static 4096])
+static char *path_of(struct str s, char text[static 4096])
 {
 	memcpy(text, s.p, s.n);
 	text[s.n] = '\0';
@@ -215,13 +215,34 @@ static int do_tmpfs(struct box *b, const struct box_op *op)
 	return attach(b, mnt_tmpfs(op->value, files, 01777, mount_flags(op->flags) | MNT_WRITABLE), op->to, true);
 }
 
+/* Lists the keyrings of the host's user that the box runs as: covered by a device that cannot be opened. */
+static int hide_keys(const struct box *b, struct str proc)
+{
+	_cleanup_(closep) int null = -1, tree = -1, at = -1;
+	char text[4096 + 8];
+
+	memcpy(path_of(proc, text) + proc.n, "/keys", sizeof("/keys"));
+	at = mnt_open_below(b->root, text);
+	if (at == -ENOENT) /* a kernel without keyrings */
+		return 0;
+	if (at < 0)
+		return at;
+	null = open("/dev/null", O_PATH | O_CLOEXEC);
+	if (null < 0)
+		return -errno;
+	tree = mnt_copy(null, 0);
+	return tree < 0 ? tree : mnt_attach(tree, at);
+}
+
 /* Read-only: no worker lowers its own oom_score_adj, and nothing below /proc/sys is asked for. But who boxes children
- * of its own lets them write their uid_map. */
+ * of its own lets them write their uid_map, and must see all of /proc: the kernel lets it mount nothing less covered.
+ */
 static int do_proc(struct box *b, const struct box_op *op)
 {
 	bool boxes = b->plan->ops[b->plan->n_ops - 1].value == BOX_PROFILE_SNAPSHOT;
+	int r = attach(b, mnt_proc(boxes ? MNT_WRITABLE : 0), op->to, true);
 
-	return attach(b, mnt_proc(boxes ? MNT_WRITABLE : 0), op->to, true);
+	return r < 0 || boxes ? r : hide_keys(b, op->to);
 }
 
 static int open_root(struct box *b)

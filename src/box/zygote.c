@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -438,6 +440,8 @@ static int begin(int argc, char **argv, const struct zygote_runtime *rt, void *a
 	fcntl(ZYGOTE_CONTROL_FD, F_SETFD, FD_CLOEXEC);
 	if (args.uid_set && box_drop_to((uid_t)args.uid, (gid_t)args.gid, err) < 0)
 		return -1;
+	/* An empty keyring in place of that of the session which started us; one for all, as users may have few. */
+	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	if (rights_prepare(err) < 0)
 		return -1;
 	return rt->load ? rt->load(arg, args.import, err) : 0;

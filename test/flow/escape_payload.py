@@ -161,8 +161,6 @@ def proc_files():
             if path in ("kallsyms", "iomem") and all(set(line.split(b" ")[0]) <= set(b"0-") or not line.strip()
                                                      or b"00000000" in line for line in data.splitlines()):
                 raise OSError(EACCES, "only zeros")  # the kernel hides the addresses
-            if path == "keys" and not data:
-                raise OSError(EACCES, "empty")
             return data[:80]
         refused("read /proc/" + path, (EACCES, EPERM, ENOENT), read)
     for path in ("/dev/mem", "/dev/kmsg", "/dev/vda", "/dev/sda", "/dev/fuse", "/dev/kvm", "/dev/net/tun", "/dev/ptmx", "/dev/tty",
