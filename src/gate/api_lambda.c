@@ -6,14 +6,27 @@
 #include "base/id.h"
 #include "base/time.h"
 #include "gate/match.h"
+#include "gate/records.h"
 #include "model/layer.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
 #define FN               "/2015-03-31/functions/{}"
+#define LAYER            "/2018-10-31/layers/{}/versions"
+#define PROVISIONED      "/2019-09-30/functions/{}/provisioned-concurrency"
+#define URL              "/2021-10-31/functions/{}/url"
 #define CHANGE_TRIES_MAX 8
 
 static req_fn not_built;
+
+#define BARE(name, method, path, run)                                                                                  \
+	{                                                                                                              \
+		name, "lambda:" name, method, path, REQ_BODY_NONE, 0, run                                              \
+	}
+#define WITH_BODY(name, method, path, run)                                                                             \
+	{                                                                                                              \
+		name, "lambda:" name, method, path, REQ_BODY_BUFFER, LAMBDA_BODY_MAX, run                              \
+	}
 
 static const struct operation operations[] = {
 	{"CreateFunction", "lambda:CreateFunction", "POST", "/2015-03-31/functions", REQ_BODY_BUFFER,
@@ -28,6 +41,9 @@ static const struct operation operations[] = {
 	{"UpdateFunctionConfiguration", "lambda:UpdateFunctionConfiguration", "PUT", FN "/configuration",
 	 REQ_BODY_BUFFER, LAMBDA_BODY_MAX, lambda_update_conf},
 	{"Invoke", "lambda:InvokeFunction", "POST", FN "/invocations", REQ_BODY_BUFFER, 6291456, lambda_invoke, true},
+	{"InvokeWithResponseStream", "lambda:InvokeFunction", "POST",
+	 "/2021-11-15/functions/{}/response-streaming-invocations", REQ_BODY_BUFFER, 6291456, lambda_invoke_stream,
+	 true},
 	{"InvokeAsync", "lambda:InvokeFunction", "POST", "/2014-11-13/functions/{}/invoke-async", REQ_BODY_BUFFER,
 	 LAMBDA_BODY_MAX, lambda_invoke_async},
 	{"AddPermission", "lambda:AddPermission", "POST", FN "/policy", REQ_BODY_BUFFER, LAMBDA_BODY_MAX,
@@ -41,6 +57,30 @@ static const struct operation operations[] = {
 	{"ListTags", "lambda:ListTags", "GET", "/2017-03-31/tags/{}", REQ_BODY_NONE, 0, lambda_list_tags},
 	{"GetAccountSettings", "lambda:GetAccountSettings", "GET", "/2016-08-19/account-settings", REQ_BODY_NONE, 0,
 	 lambda_account},
+	WITH_BODY("PublishVersion", "POST", FN "/versions", lambda_publish_version),
+	BARE("ListVersionsByFunction", "GET", FN "/versions", lambda_list_versions),
+	WITH_BODY("CreateAlias", "POST", FN "/aliases", lambda_create_alias),
+	BARE("ListAliases", "GET", FN "/aliases", lambda_list_aliases),
+	BARE("GetAlias", "GET", FN "/aliases/{}", lambda_get_alias),
+	WITH_BODY("UpdateAlias", "PUT", FN "/aliases/{}", lambda_update_alias),
+	BARE("DeleteAlias", "DELETE", FN "/aliases/{}", lambda_delete_alias),
+	BARE("ListLayers", "GET", "/2018-10-31/layers", lambda_list_layers),
+	{"PublishLayerVersion", "lambda:PublishLayerVersion", "POST", LAYER, REQ_BODY_BUFFER, LAMBDA_CODE_BODY_MAX,
+	 lambda_publish_layer},
+	BARE("ListLayerVersions", "GET", LAYER, lambda_list_layer_versions),
+	BARE("GetLayerVersion", "GET", LAYER "/{}", lambda_get_layer),
+	BARE("DeleteLayerVersion", "DELETE", LAYER "/{}", lambda_delete_layer),
+	WITH_BODY("PutFunctionConcurrency", "PUT", "/2017-10-31/functions/{}/concurrency", lambda_put_reserved),
+	BARE("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{}/concurrency", lambda_delete_reserved),
+	BARE("GetFunctionConcurrency", "GET", "/2019-09-30/functions/{}/concurrency", lambda_get_reserved),
+	WITH_BODY("PutProvisionedConcurrencyConfig", "PUT", PROVISIONED, lambda_put_provisioned),
+	BARE("GetProvisionedConcurrencyConfig", "GET", PROVISIONED, lambda_get_provisioned),
+	BARE("DeleteProvisionedConcurrencyConfig", "DELETE", PROVISIONED, lambda_delete_provisioned),
+	WITH_BODY("CreateFunctionUrlConfig", "POST", URL, lambda_create_url),
+	BARE("GetFunctionUrlConfig", "GET", URL, lambda_get_url),
+	WITH_BODY("UpdateFunctionUrlConfig", "PUT", URL, lambda_update_url),
+	BARE("DeleteFunctionUrlConfig", "DELETE", URL, lambda_delete_url),
+	BARE("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{}/urls", lambda_list_urls),
 };
 
 /* What AWS has and Wick has not: named, so that nobody takes a refusal for a typing error. */
@@ -49,33 +89,9 @@ static const struct operation operations[] = {
 		name, "lambda:" name, method, path, REQ_BODY_BUFFER, LAMBDA_BODY_MAX, not_built                        \
 	}
 static const struct operation missing[] = {
-	NOT_BUILT("PublishVersion", "POST", FN "/versions"),
-	NOT_BUILT("ListVersionsByFunction", "GET", FN "/versions"),
-	NOT_BUILT("CreateAlias", "POST", FN "/aliases"),
-	NOT_BUILT("ListAliases", "GET", FN "/aliases"),
-	NOT_BUILT("GetAlias", "GET", FN "/aliases/{}"),
-	NOT_BUILT("UpdateAlias", "PUT", FN "/aliases/{}"),
-	NOT_BUILT("DeleteAlias", "DELETE", FN "/aliases/{}"),
-	NOT_BUILT("ListLayers", "GET", "/2018-10-31/layers"),
-	NOT_BUILT("PublishLayerVersion", "POST", "/2018-10-31/layers/{}/versions"),
-	NOT_BUILT("ListLayerVersions", "GET", "/2018-10-31/layers/{}/versions"),
-	NOT_BUILT("GetLayerVersion", "GET", "/2018-10-31/layers/{}/versions/{}"),
-	NOT_BUILT("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/{}/versions/{}"),
 	NOT_BUILT("AddLayerVersionPermission", "POST", "/2018-10-31/layers/{}/versions/{}/policy"),
 	NOT_BUILT("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/{}/versions/{}/policy"),
 	NOT_BUILT("RemoveLayerVersionPermission", "DELETE", "/2018-10-31/layers/{}/versions/{}/policy/{}"),
-	NOT_BUILT("PutFunctionConcurrency", "PUT", "/2017-10-31/functions/{}/concurrency"),
-	NOT_BUILT("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{}/concurrency"),
-	NOT_BUILT("GetFunctionConcurrency", "GET", "/2019-09-30/functions/{}/concurrency"),
-	NOT_BUILT("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/{}/provisioned-concurrency"),
-	NOT_BUILT("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{}/provisioned-concurrency"),
-	NOT_BUILT("DeleteProvisionedConcurrencyConfig", "DELETE", "/2019-09-30/functions/{}/provisioned-concurrency"),
-	NOT_BUILT("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/{}/url"),
-	NOT_BUILT("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/{}/url"),
-	NOT_BUILT("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{}/url"),
-	NOT_BUILT("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/{}/url"),
-	NOT_BUILT("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{}/urls"),
-	NOT_BUILT("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{}/response-streaming-invocations"),
 	NOT_BUILT("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings"),
 	NOT_BUILT("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings"),
 	NOT_BUILT("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{}"),
@@ -160,8 +176,9 @@ static const struct operation *route(struct req *r)
 	}
 	if (op->run != not_built && names_function(op))
 		return find_target(r) ? op : NULL;
-	r->resource = str_from(
-		arena_printf(&r->arena, "arn:aws:lambda:%s:%s:function:*", r->g->conf.s.region, r->g->conf.s.account));
+	r->resource = str_from(arena_printf(&r->arena, "arn:aws:lambda:%s:%s:%s:%.*s", r->g->conf.s.region,
+					    r->g->conf.s.account, strstr(op->path, "/layers") ? "layer" : "function",
+					    STR_ARG(r->args[0].n ? r->args[0] : STR("*"))));
 	return op;
 }
 
@@ -178,6 +195,18 @@ enum step_result lambda_not_found(struct req *r)
 			 t->qualifier.n ? ":" : "", STR_ARG(t->qualifier));
 }
 
+bool lambda_only_function(struct req *r)
+{
+	const struct lambda_target *t = lambda_target(r);
+
+	if (t->qualifier.n == 0 || str_eqz(t->qualifier, "$LATEST"))
+		return true;
+	req_failf(r, FAIL_INVALID_ARGUMENT,
+		  "This operation is permitted on Lambda functions only. Aliases and versions do not support this "
+		  "operation. Please specify either a function name or an unqualified function ARN.");
+	return false;
+}
+
 bool lambda_only_latest(struct req *r)
 {
 	const struct lambda_target *t = lambda_target(r);
@@ -186,6 +215,34 @@ bool lambda_only_latest(struct req *r)
 		return true;
 	lambda_not_found(r);
 	return false;
+}
+
+enum step_result lambda_stale_revision(struct req *r)
+{
+	return req_failf(r, FAIL_PRECONDITION,
+			 "The Revision Id provided does not match the latest Revision Id. Call the "
+			 "GetFunction/GetAlias API to retrieve the latest Revision Id");
+}
+
+enum step_result lambda_fail_store(struct req *r, int store_result)
+{
+	if (store_result == STORE_E_NO_LAYER)
+		return req_failf(r, FAIL_INVALID_ARGUMENT, "A layer version of the function does not exist any more.");
+	if (store_result == STORE_E_MISSING)
+		return lambda_not_found(r);
+	if (store_result == STORE_E_PRECONDITION || store_result == STORE_E_EXISTS)
+		return req_failf(r, FAIL_CONFLICT,
+				 "The operation cannot be performed at this time. An update is in progress for "
+				 "resource: %.*s",
+				 STR_ARG(r->resource));
+	return store_result < 0 ? req_fail_errno(r, store_result) : req_fail(r, FAIL_INTERNAL);
+}
+
+bool lambda_is_number(struct str qualifier)
+{
+	uint64_t n;
+
+	return str_to_u64(qualifier, &n);
 }
 
 /* ---- documents ---- */
@@ -203,6 +260,35 @@ json_t *lambda_body(struct req *r)
 	return NULL;
 }
 
+bool lambda_text(struct req *r, const json_t *j, const char *name, struct str *ret)
+{
+	const json_t *v = json_object_get(j, name);
+
+	if (!v || json_is_null(v))
+		return true;
+	if (!json_is_string(v)) {
+		req_failf(r, FAIL_SERIALIZATION, "%s can not be converted to a String", name);
+		return false;
+	}
+	*ret = arena_str(&r->arena, json_str_value(v));
+	return true;
+}
+
+bool lambda_number(struct req *r, const json_t *j, const char *name, int64_t *ret, bool *given)
+{
+	const json_t *v = json_object_get(j, name);
+
+	*given = v && !json_is_null(v);
+	if (!*given)
+		return true;
+	if (!json_is_integer(v)) {
+		req_failf(r, FAIL_SERIALIZATION, "%s can not be converted to an Integer", name);
+		return false;
+	}
+	*ret = json_integer_value(v);
+	return true;
+}
+
 static void copy_pairs(struct req *r, struct kv *kv, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -214,9 +300,10 @@ static void copy_pairs(struct req *r, struct kv *kv, size_t n)
 /* Out of the JSON document, whose life is shorter than the request's. */
 static void copy_strings(struct req *r, struct function *f)
 {
-	struct str *all[] = {&f->name,   &f->version,      &f->arn,          &f->runtime,      &f->handler,
-			     &f->role,   &f->description,  &f->code_sha256,  &f->code_blob,    &f->revision_id,
-			     &f->policy, &f->tracing_mode, &f->architecture, &f->package_type, &f->dead_letter};
+	struct str *all[] = {&f->name,      &f->version,      &f->arn,          &f->runtime,      &f->handler,
+			     &f->role,      &f->description,  &f->code_sha256,  &f->code_blob,    &f->revision_id,
+			     &f->policy,    &f->tracing_mode, &f->architecture, &f->package_type, &f->dead_letter,
+			     &f->change_id, &f->snap_start};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		*all[i] = arena_str(&r->arena, *all[i]);
@@ -226,29 +313,64 @@ static void copy_strings(struct req *r, struct function *f)
 	copy_pairs(r, f->tags, f->n_tags);
 }
 
-bool lambda_read(struct req *r, struct str name, struct function *ret)
+/* 0, STORE_E_MISSING, or -1 after req_fail. */
+static int read_version(struct req *r, struct str name, struct str version, struct function *ret)
 {
 	_cleanup_(err_done) struct err err = ERR_NULL;
 	_cleanup_json_ json_t *j = NULL;
 	struct str doc;
-	int res = store_get_function(store_reader(r->g->store), &r->arena, name, STR("$LATEST"), &doc);
+	int res = store_get_function(store_reader(r->g->store), &r->arena, name, version, &doc);
 
-	if (res == STORE_E_MISSING) {
-		lambda_not_found(r);
-		return false;
-	}
+	if (res == STORE_E_MISSING)
+		return res;
 	if (res != 0) {
 		req_fail_errno(r, res);
-		return false;
+		return -1;
 	}
 	j = json_parse(doc, &err);
 	if (!j || function_from_json(ret, j, &r->arena, &err) < 0) {
 		log_error("function %.*s: its stored document is unreadable: %s", STR_ARG(name), err.msg);
 		req_fail(r, FAIL_INTERNAL);
-		return false;
+		return -1;
 	}
 	copy_strings(r, ret);
-	return true;
+	return 0;
+}
+
+bool lambda_read(struct req *r, struct str name, struct str version, struct function *ret)
+{
+	int res = read_version(r, name, version, ret);
+
+	if (res == STORE_E_MISSING)
+		lambda_not_found(r);
+	return res == 0;
+}
+
+bool lambda_read_target(struct req *r, struct function *ret)
+{
+	const struct lambda_target *t = lambda_target(r);
+	struct str version = t->qualifier.n ? t->qualifier : STR("$LATEST");
+	struct alias al;
+
+	if (version.p[0] != '$' && !lambda_is_number(version)) {
+		if (!record_alias(r->g, &r->arena, t->name, version, &al)) {
+			lambda_not_found(r);
+			return false;
+		}
+		version = al.version;
+	}
+	return lambda_read(r, t->name, version, ret);
+}
+
+bool lambda_function_exists(struct req *r)
+{
+	struct lambda_state *state = r->api_state;
+
+	if (functions_get(r->g, state->target.name))
+		return true;
+	state->target.qualifier = STR("");
+	lambda_not_found(r);
+	return false;
 }
 
 void lambda_put(struct req *r, struct store_txn *t, enum put_mode mode, const struct function *f,
@@ -274,7 +396,7 @@ void lambda_put(struct req *r, struct store_txn *t, enum put_mode mode, const st
 	store_put_function(t, mode, &row, expect_revision);
 }
 
-static void new_revision(struct req *r, struct function *f)
+struct str lambda_new_revision(struct req *r)
 {
 	uint8_t id[UUID_SIZE];
 	char text[UUID_TEXT_SIZE];
@@ -282,13 +404,27 @@ static void new_revision(struct req *r, struct function *f)
 	random_bytes(id, sizeof(id));
 	uuid_make_v4(id);
 	uuid_format(id, text);
-	f->revision_id = arena_str(&r->arena, str_from(text));
+	return arena_str(&r->arena, str_from(text));
 }
 
-void lambda_touch(struct req *r, struct function *f)
+void lambda_touch(struct req *r, struct function *f, bool changed)
 {
-	new_revision(r, f);
+	f->revision_id = lambda_new_revision(r);
 	f->modified_ms = r->now_ms;
+	if (changed)
+		f->change_id = f->revision_id;
+}
+
+void lambda_next_version(struct req *r, struct function *f, struct str description, struct function *ret)
+{
+	f->last_version++;
+	*ret = *f;
+	ret->version = str_from(arena_printf(&r->arena, "%llu", (unsigned long long)f->last_version));
+	ret->revision_id = lambda_new_revision(r);
+	ret->last_version = 0;
+	ret->policy = STR("");
+	if (description.p)
+		ret->description = description;
 }
 
 static enum step_result change_run(struct req *r);
@@ -301,49 +437,71 @@ static enum step_result change_refused(struct req *r, struct lambda_change *c)
 static enum step_result change_committed(struct req *r)
 {
 	struct lambda_change *c = lambda_changed(r);
+	bool raced = r->store_result == STORE_E_PRECONDITION || r->store_result == STORE_E_EXISTS;
 
 	if (r->store_result == 0) {
 		if (!c->quiet || c->restart)
 			functions_changed(r->g, c->name);
 		return c->answer(r);
 	}
-	if (r->store_result == STORE_E_PRECONDITION && ++c->tries < CHANGE_TRIES_MAX)
+	if (raced && ++c->tries < CHANGE_TRIES_MAX)
 		return change_run(r);
-	if (r->store_result == STORE_E_MISSING)
-		lambda_not_found(r);
-	else if (r->store_result == STORE_E_PRECONDITION)
-		req_failf(r, FAIL_CONFLICT,
-			  "The operation cannot be performed at this time. An update is in progress "
-			  "for resource: %.*s",
-			  STR_ARG(r->resource));
-	else
-		req_fail_errno(r, r->store_result);
+	lambda_fail_store(r, r->store_result);
 	return change_refused(r, c);
+}
+
+/* Sets c->published; true: it is a new version. */
+static bool publish(struct req *r, struct lambda_change *c)
+{
+	struct str last = str_from(arena_printf(&r->arena, "%llu", (unsigned long long)c->f.last_version));
+
+	if (c->f.last_version && read_version(r, c->name, last, &c->published) == 0 && c->published.change_id.n &&
+	    str_eq(c->published.change_id, c->f.change_id))
+		return false;
+	if (!r->fail)
+		lambda_next_version(r, &c->f, c->description, &c->published);
+	return !r->fail;
+}
+
+static void touch_changed(struct req *r, struct lambda_change *c, const json_t *before)
+{
+	_cleanup_json_ json_t *after = function_to_json(&c->f);
+	int64_t modified_ms = c->f.modified_ms;
+
+	lambda_touch(r, &c->f, !c->f.change_id.n || !function_docs_alike(before, after));
+	if (c->quiet)
+		c->f.modified_ms = modified_ms;
 }
 
 static enum step_result change_run(struct req *r)
 {
 	struct lambda_change *c = lambda_changed(r);
-	struct store_txn *t;
+	_cleanup_json_ json_t *before = NULL;
 	struct str read_revision;
+	struct store_txn *t;
+	bool fresh;
 
-	if (!lambda_read(r, c->name, &c->f))
+	if (!lambda_read(r, c->name, c->version.n ? c->version : STR("$LATEST"), &c->f))
 		return change_refused(r, c);
 	read_revision = c->f.revision_id;
 	if (c->expect.n && !str_eq(c->expect, read_revision)) {
-		req_failf(r, FAIL_PRECONDITION,
-			  "The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias "
-			  "API to retrieve the latest RevisionId");
+		lambda_stale_revision(r);
 		return change_refused(r, c);
 	}
+	before = function_to_json(&c->f);
 	c->edit(r, &c->f, c->arg);
 	if (r->fail)
 		return change_refused(r, c);
-	new_revision(r, &c->f);
-	if (!c->quiet)
-		c->f.modified_ms = r->now_ms;
+	touch_changed(r, c, before);
+	fresh = c->publish && publish(r, c);
+	if (r->fail)
+		return change_refused(r, c);
+	if (c->quiet && c->publish && !fresh)
+		return c->answer(r); /* nothing but a version was asked for, and it is there */
 	t = store_begin(r->g->store);
 	lambda_put(r, t, PUT_REPLACE, &c->f, read_revision);
+	if (fresh)
+		lambda_put(r, t, PUT_CREATE, &c->published, STR(""));
 	return req_commit(r, t, change_committed);
 }
 
@@ -356,6 +514,45 @@ enum step_result lambda_change(struct req *r, struct lambda_change *c)
 struct lambda_change *lambda_changed(struct req *r)
 {
 	return ((struct lambda_state *)r->api_state)->change;
+}
+
+/* ---- pages ---- */
+
+bool lambda_page(struct req *r, uint32_t max, struct str *after, uint32_t *n)
+{
+	struct str marker = req_param(r, "Marker"), items = req_param(r, "MaxItems");
+	_cleanup_(buf_done) struct buf key = BUF_NULL;
+	struct violations v = {0};
+	uint64_t asked = max;
+	const char *why;
+
+	if (items.p && !str_to_u64(items, &asked))
+		asked = 0;
+	why = limit_number(&r->arena, (int64_t)MIN(asked, (uint64_t)INT64_MAX), 1, 10000);
+	if (why)
+		violations_add(&v, items, "maxItems", "%s", why);
+	if (violations_refuse(r, &v))
+		return false;
+	if (!base64url_decode(&key, marker)) {
+		req_failf(r, FAIL_INVALID_ARGUMENT, "Invalid pagination token: Marker was not made by %s.",
+			  r->op->name);
+		return false;
+	}
+	*after = arena_str(&r->arena, buf_str(&key));
+	*n = (uint32_t)MIN(asked, max);
+	return true;
+}
+
+void lambda_next_marker(json_t *j, bool truncated, struct str last)
+{
+	_cleanup_(buf_done) struct buf marker = BUF_NULL;
+
+	if (!truncated) {
+		json_object_set_new(j, "NextMarker", json_null());
+		return;
+	}
+	base64url_encode(&marker, last.p, last.n);
+	json_set_str(j, "NextMarker", buf_str(&marker));
 }
 
 /* ---- refusals ---- */

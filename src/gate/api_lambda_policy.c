@@ -1,20 +1,69 @@
-/* The resource policy of a function: AddPermission, RemovePermission, GetPolicy. It is kept in the function's document;
- * its language is model/policy.h's. Fails by refusal only. */
+/* Resource policies: AddPermission, RemovePermission, GetPolicy. A function, each of its versions and each alias has
+ * its own, kept in its document; its language is model/policy.h's. Fails by refusal only. */
 #include "gate/api_lambda.h"
 
+#include "gate/records.h"
 #include "model/policy.h"
 
 #define SID_MAX 100
 
 struct permission {
-	struct lambda_change change;
-	json_t *statement; /* until the change is over */
-	struct str sid;
+	struct lambda_change change;      /* of a function or a version */
+	struct lambda_alias_change alias; /* or of an alias */
+	json_t *statement;                /* until the change is over */
+	struct str sid, expect;
+	void (*edit)(struct req *r, struct permission *p, struct str *policy);
 };
 
 static struct permission *permission_of(struct req *r)
 {
-	return container_of(lambda_changed(r), struct permission, change);
+	const struct lambda_state *state = r->api_state;
+
+	return state->change ? container_of(state->change, struct permission, change)
+			     : container_of(state->alias_change, struct permission, alias);
+}
+
+static bool names_alias(struct str qualifier)
+{
+	return qualifier.n && qualifier.p[0] != '$' && !lambda_is_number(qualifier);
+}
+
+static void edit_function(struct req *r, struct function *f, void *arg)
+{
+	struct permission *p = arg;
+
+	p->edit(r, p, &f->policy);
+}
+
+static void edit_alias(struct req *r, struct alias *al, void *arg)
+{
+	struct permission *p = arg;
+
+	p->edit(r, p, &al->policy);
+}
+
+static enum step_result change_policy(struct req *r, struct permission *p, req_fn *answer, req_fn *failed)
+{
+	const struct lambda_target *t = lambda_target(r);
+
+	if (names_alias(t->qualifier)) {
+		p->alias = (struct lambda_alias_change){.name = t->qualifier,
+							.expect = p->expect,
+							.edit = edit_alias,
+							.answer = answer,
+							.failed = failed,
+							.arg = p};
+		return lambda_change_alias(r, &p->alias);
+	}
+	p->change = (struct lambda_change){.name = t->name,
+					   .version = t->qualifier,
+					   .expect = p->expect,
+					   .quiet = true,
+					   .edit = edit_function,
+					   .answer = answer,
+					   .failed = failed,
+					   .arg = p};
+	return lambda_change(r, &p->change);
 }
 
 static enum step_result refused(struct req *r)
@@ -24,14 +73,14 @@ static enum step_result refused(struct req *r)
 }
 
 /* The policy that a document holds, or an empty one. */
-static json_t *policy_of(const struct function *f)
+static json_t *policy_of(struct str text)
 {
-	json_t *j = f->policy.n ? policy_parse(f->policy, NULL) : NULL;
+	json_t *j = text.n ? policy_parse(text, NULL) : NULL;
 
 	return j ? j : policy_new();
 }
 
-static void set_policy(struct req *r, struct function *f, const json_t *policy)
+static void set_policy(struct req *r, struct str *text, const json_t *policy)
 {
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
 
@@ -41,18 +90,17 @@ static void set_policy(struct req *r, struct function *f, const json_t *policy)
 		req_failf(r, FAIL_POLICY_TOO_LARGE, "The final policy size (%zu) is bigger than the limit (%llu).", b.n,
 			  LIMIT_FUNCTION_POLICY);
 	else
-		f->policy = arena_str(&r->arena, buf_str(&b));
+		*text = arena_str(&r->arena, buf_str(&b));
 }
 
 /* ---- add ---- */
 
-static void add_statement(struct req *r, struct function *f, void *arg)
+static void add_statement(struct req *r, struct permission *p, struct str *text)
 {
-	struct permission *p = arg;
-	_cleanup_json_ json_t *policy = policy_of(f);
+	_cleanup_json_ json_t *policy = policy_of(*text);
 
 	if (policy_add(policy, json_incref(p->statement)))
-		set_policy(r, f, policy);
+		set_policy(r, text, policy);
 	else
 		req_failf(r, FAIL_CONFLICT,
 			  "The statement id (%.*s) provided already exists. Please provide a new statement "
@@ -120,8 +168,9 @@ static void check_words(struct req *r, const json_t *j, struct str sid, struct s
 
 static void check_unknown(struct req *r, const json_t *j)
 {
-	static const char *const known[] = {"Action",        "Principal",  "StatementId", "SourceArn",
-					    "SourceAccount", "RevisionId", "Qualifier",   "FunctionName"};
+	static const char *const known[] = {
+		"Action",     "Principal", "StatementId",  "SourceArn",           "SourceAccount",
+		"RevisionId", "Qualifier", "FunctionName", "FunctionUrlAuthType", "InvokedViaFunctionUrl"};
 	const char *name;
 	json_t *value;
 
@@ -136,23 +185,53 @@ static void check_unknown(struct req *r, const json_t *j)
 	}
 }
 
+static void check_url_auth(struct req *r, struct str auth, struct str action)
+{
+	struct violations v = {0};
+
+	if (!str_eqz(auth, "NONE") && !str_eqz(auth, "AWS_IAM"))
+		violations_add(&v, auth, "functionUrlAuthType", "Member must satisfy enum value set: [NONE, AWS_IAM]");
+	if (!violations_refuse(r, &v) && !str_eqz(action, "lambda:InvokeFunctionUrl"))
+		req_failf(r, FAIL_INVALID_ARGUMENT,
+			  "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action");
+}
+
+static struct str resource_of(struct req *r)
+{
+	struct str qualifier = lambda_target(r)->qualifier;
+
+	if (!qualifier.n || qualifier.p[0] == '$')
+		return r->resource;
+	return str_from(arena_printf(&r->arena, "%.*s:%.*s", STR_ARG(r->resource), STR_ARG(qualifier)));
+}
+
 static void read_permission(struct req *r, const json_t *j, struct permission *p)
 {
 	struct str action = read_member(r, j, "Action"), principal = read_member(r, j, "Principal");
 	struct str source_arn = read_member(r, j, "SourceArn"), account = read_member(r, j, "SourceAccount");
 
+	struct str url_auth = read_member(r, j, "FunctionUrlAuthType");
+
 	p->sid = read_member(r, j, "StatementId");
-	p->change.expect = read_member(r, j, "RevisionId");
+	p->expect = read_member(r, j, "RevisionId");
 	if (r->fail)
 		return;
 	check_unknown(r, j);
 	if (!r->fail)
 		check_words(r, j, p->sid, action, principal);
+	if (!r->fail && url_auth.n)
+		check_url_auth(r, url_auth, action);
 	if (!r->fail)
-		p->statement = policy_lambda_statement(p->sid, action, principal, source_arn, account, r->resource);
+		p->statement = policy_lambda_statement(p->sid, action, principal, source_arn, account, resource_of(r));
 	if (!r->fail && !p->statement)
 		req_failf(r, FAIL_INVALID_ARGUMENT,
 			  "The provided principal was invalid. Please check the principal and try again.");
+	if (r->fail)
+		return;
+	if (url_auth.n)
+		policy_add_condition(p->statement, "StringEquals", "lambda:FunctionUrlAuthType", url_auth);
+	if (json_get_bool(j, "InvokedViaFunctionUrl", false))
+		policy_add_condition(p->statement, "Bool", "lambda:InvokedViaFunctionUrl", STR("true"));
 }
 
 enum step_result lambda_add_permission(struct req *r)
@@ -160,29 +239,27 @@ enum step_result lambda_add_permission(struct req *r)
 	struct permission *p = arena_new(&r->arena, struct permission);
 	_cleanup_json_ json_t *j = NULL;
 
-	if (!lambda_only_latest(r) || !(j = lambda_body(r)))
+	if (str_eqz(lambda_target(r)->qualifier, "$LATEST"))
+		return req_failf(r, FAIL_INVALID_ARGUMENT, "We currently do not support adding policies for $LATEST.");
+	if (!(j = lambda_body(r)))
 		return STEP_MORE;
 	read_permission(r, j, p);
-	if (r->fail)
+	if (r->fail) {
+		json_decref(p->statement);
 		return STEP_MORE;
-	p->change.name = lambda_target(r)->name;
-	p->change.quiet = true;
-	p->change.edit = add_statement;
-	p->change.answer = added;
-	p->change.failed = refused;
-	p->change.arg = p;
-	return lambda_change(r, &p->change);
+	}
+	p->edit = add_statement;
+	return change_policy(r, p, added, refused);
 }
 
 /* ---- remove ---- */
 
-static void remove_statement(struct req *r, struct function *f, void *arg)
+static void remove_statement(struct req *r, struct permission *p, struct str *text)
 {
-	struct permission *p = arg;
-	_cleanup_json_ json_t *policy = policy_of(f);
+	_cleanup_json_ json_t *policy = policy_of(*text);
 
 	if (policy_remove(policy, p->sid))
-		set_policy(r, f, policy);
+		set_policy(r, text, policy);
 	else
 		req_failf(r, FAIL_NOT_FOUND, "Statement %.*s is not found in resource policy.", STR_ARG(p->sid));
 }
@@ -196,33 +273,37 @@ enum step_result lambda_remove_permission(struct req *r)
 {
 	struct permission *p = arena_new(&r->arena, struct permission);
 
-	if (!lambda_only_latest(r))
-		return STEP_MORE;
 	p->sid = r->args[1];
-	p->change = (struct lambda_change){
-		.name = lambda_target(r)->name,
-		.expect = req_param(r, "RevisionId"),
-		.quiet = true,
-		.edit = remove_statement,
-		.answer = removed,
-		.arg = p,
-	};
-	return lambda_change(r, &p->change);
+	p->expect = req_param(r, "RevisionId");
+	p->edit = remove_statement;
+	return change_policy(r, p, removed, NULL);
 }
 
 /* ---- get ---- */
 
 enum step_result lambda_get_policy(struct req *r)
 {
+	const struct lambda_target *t = lambda_target(r);
+	struct str policy, revision;
 	struct function f;
+	struct alias al;
 	json_t *j;
 
-	if (!lambda_only_latest(r) || !lambda_read(r, lambda_target(r)->name, &f))
-		return STEP_MORE;
-	if (!f.policy.n)
+	if (names_alias(t->qualifier)) {
+		if (!record_alias(r->g, &r->arena, t->name, t->qualifier, &al))
+			return lambda_not_found(r);
+		policy = al.policy;
+		revision = al.revision;
+	} else {
+		if (!lambda_read_target(r, &f))
+			return STEP_MORE;
+		policy = f.policy;
+		revision = f.revision_id;
+	}
+	if (!policy.n)
 		return req_failf(r, FAIL_NOT_FOUND, "The resource you requested does not exist.");
 	j = json_object();
-	json_set_str(j, "Policy", f.policy);
-	json_set_str(j, "RevisionId", f.revision_id);
+	json_set_str(j, "Policy", policy);
+	json_set_str(j, "RevisionId", revision);
 	return req_reply_json(r, 200, j);
 }

@@ -3,6 +3,8 @@
  * be stands in model/limits. Fails by refusal only; violations are told together. */
 #include "gate/api_lambda.h"
 
+#include "model/options.h"
+
 #if defined(__aarch64__)
 #define MACHINE "arm64"
 #else
@@ -70,26 +72,13 @@ static bool read_role(struct reader *c, const json_t *j)
 	return true;
 }
 
+/* Which are possible is model/options' to say, when all members were read. */
 static bool read_runtime(struct reader *c, const json_t *j)
 {
-	struct str s, minor;
-	uint64_t n;
-
-	if (!text(c, j, "Runtime", &s))
-		return false;
-	minor = str_starts(s, STR("python3.")) ? str_sub(s, 8, s.n) : STR_NULL;
-	if (!minor.n || minor.n > 2 || !str_to_u64(minor, &n)) {
-		req_failf(c->r, FAIL_INVALID_ARGUMENT,
-			  "Runtime %.*s is not built into this release of Wick: functions run as python3.x (the "
-			  "machine's "
-			  "Python); nodejs, provided and native runtimes come with the next release of Wick.",
-			  STR_ARG(str_sub(s, 0, 64)));
-		return false;
-	}
-	c->f->runtime = s;
-	return true;
+	return text(c, j, "Runtime", &c->f->runtime);
 }
 
+/* A web function's may be a command: see check_handler. */
 static bool read_handler(struct reader *c, const json_t *j)
 {
 	struct str s;
@@ -97,7 +86,6 @@ static bool read_handler(struct reader *c, const json_t *j)
 	if (!text(c, j, "Handler", &s))
 		return false;
 	check(c, s, "handler", limit_text(&c->r->arena, s, LIMIT_HANDLER));
-	check(c, s, "handler", limit_pattern_handler(s));
 	c->f->handler = s;
 	return true;
 }
@@ -224,9 +212,20 @@ static bool read_tracing(struct reader *c, const json_t *j)
 
 static bool read_snap_start(struct reader *c, const json_t *j)
 {
-	if (str_eqz(json_get_str(j, "ApplyOn", STR("None")), "None"))
-		return true;
-	return refuse(c, "SnapStart: only ApplyOn None is built into this release of Wick.");
+	struct str s = json_get_str(j, "ApplyOn", STR("None"));
+
+	if (!json_is_object(j))
+		return wrong_type(c, "SnapStart", "structure with an ApplyOn");
+	if (!str_eqz(s, "None") && !str_eqz(s, "PublishedVersions"))
+		violations_add(&c->v, arena_str(&c->r->arena, s), "snapStart.applyOn",
+			       "Member must satisfy enum value set: [PublishedVersions, None]");
+	c->f->snap_start = arena_str(&c->r->arena, s);
+	return true;
+}
+
+static bool read_layers(struct reader *c, const json_t *j)
+{
+	return lambda_read_layers(c->r, j, c->f);
 }
 
 static bool read_logging(struct reader *c, const json_t *j)
@@ -265,12 +264,6 @@ static bool read_package(struct reader *c, const json_t *j)
 	return refuse(c, "PackageType: container images are not built into this release of Wick; use Zip.");
 }
 
-static bool read_publish(struct reader *c, const json_t *j)
-{
-	return !json_is_true(j) || refuse(c, "Publish: published versions are not built into this release of Wick yet; "
-					     "leave Publish out and use $LATEST.");
-}
-
 static bool pass(struct reader *c, const json_t *j)
 {
 	return true;
@@ -301,8 +294,8 @@ static const struct member {
 	{"LoggingConfig", BOTH, read_logging},
 	{"Architectures", CREATE, read_architectures},
 	{"PackageType", CREATE, read_package},
-	{"Publish", CREATE, read_publish},
-	{"Layers", BOTH, NULL, "Layers: layers are not built into this release of Wick yet."},
+	{"Publish", CREATE, pass}, /* api_lambda_code.c */
+	{"Layers", BOTH, read_layers},
 	{"VpcConfig", BOTH, NULL, "VpcConfig: private networks are not built into this release of Wick."},
 	{"FileSystemConfigs", BOTH, NULL, "FileSystemConfigs: file systems are not built into this release of Wick."},
 	{"KMSKeyArn", BOTH, NULL, "KMSKeyArn: customer keys are not built into this release of Wick."},
@@ -344,9 +337,46 @@ static bool check_mandatory(struct reader *c)
 		return true;
 	if (!c->f->role.p)
 		violations_add(&c->v, STR_NULL, "role", "Member must not be null");
-	if (!c->f->runtime.p || !c->f->handler.p)
+	if (!c->f->runtime.p)
 		return c->v.n || refuse(c, "Runtime and Handler are mandatory parameters for functions created with "
 					   "deployment packages.");
+	return true;
+}
+
+bool lambda_check_options(struct req *r, const struct function *f)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct function_options o;
+
+	if (function_options_parse(&o, f, &err) == 0)
+		return true;
+	req_failf(r, FAIL_INVALID_ARGUMENT, "%s", err.msg);
+	return false;
+}
+
+/* What depends on the kind of the runtime. */
+static bool check_kind(struct reader *c)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct function_options o;
+
+	if (!c->f->runtime.p || c->r->fail)
+		return !c->r->fail;
+	if (function_options_parse(&o, c->f, &err) < 0) {
+		req_failf(c->r, FAIL_INVALID_ARGUMENT, "%s", err.msg);
+		return false;
+	}
+	if (o.kind != RUNTIME_WEB && o.kind != RUNTIME_PROVIDED && !c->f->handler.p)
+		return c->v.n || refuse(c, "Runtime and Handler are mandatory parameters for functions created with "
+					   "deployment packages.");
+	if (o.kind != RUNTIME_WEB && (c->f->handler.n || o.kind != RUNTIME_PROVIDED))
+		check(c, c->f->handler, "handler", limit_pattern_handler(c->f->handler));
+	if (o.kind != RUNTIME_PYTHON && str_eqz(c->f->snap_start, "PublishedVersions")) {
+		req_failf(c->r, FAIL_INVALID_ARGUMENT,
+			  "SnapStart: ApplyOn PublishedVersions is built for the python runtimes only, not for %.*s.",
+			  STR_ARG(str_sub(c->f->runtime, 0, 64)));
+		return false;
+	}
 	return true;
 }
 
@@ -361,14 +391,15 @@ bool lambda_read_settings(struct req *r, const json_t *j, struct function *f, bo
 		f->architecture = STR(MACHINE);
 		f->package_type = STR("Zip");
 		f->tracing_mode = STR("PassThrough");
+		f->snap_start = STR("None");
 	}
 	json_object_foreach((json_t *)j, name, value)
 	{
-		ok = read_member(&c, name, value);
+		ok = read_member(&c, name, value) && !r->fail;
 		if (!ok)
 			break;
 	}
-	ok = ok && check_mandatory(&c);
+	ok = ok && check_mandatory(&c) && check_kind(&c);
 	if (!ok)
 		buf_done(&c.v.text);
 	return ok && !violations_refuse(r, &c.v);

@@ -94,6 +94,8 @@ static void add_tags(struct req *r, struct function *f, void *arg)
 	if (!lambda_read_tags(r, t->tags, f))
 		return;
 	json_object_foreach(t->tags, name, value) t->change.restart = t->change.restart || is_ours(str_from(name));
+	if (t->change.restart)
+		lambda_check_options(r, f);
 }
 
 static enum step_result change_tags(struct req *r, struct tagging *t,
@@ -145,6 +147,8 @@ static void remove_tags(struct req *r, struct function *f, void *arg)
 			t->change.restart = true;
 	}
 	f->n_tags = kept;
+	if (t->change.restart)
+		lambda_check_options(r, f);
 }
 
 enum step_result lambda_untag(struct req *r)
@@ -165,7 +169,7 @@ enum step_result lambda_list_tags(struct req *r)
 	struct function f;
 	json_t *j;
 
-	if (!is_arn(r) || !lambda_read(r, lambda_target(r)->name, &f))
+	if (!is_arn(r) || !lambda_read(r, lambda_target(r)->name, STR("$LATEST"), &f))
 		return STEP_MORE;
 	j = json_object();
 	json_object_set_new(j, "Tags", lambda_pairs_json(f.tags, f.n_tags));

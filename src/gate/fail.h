@@ -113,6 +113,8 @@
 	  "At least one of the pre-conditions you specified did not hold")                                             \
 	X(NOT_MODIFIED, 304, "NotModified", "", "Not Modified")                                                        \
 	X(NOT_FOUND, 404, "NoSuchKey", "ResourceNotFoundException", "The resource you requested does not exist.")      \
+	X(NO_PROVISIONED, 404, "NoSuchKey", "ProvisionedConcurrencyConfigNotFoundException",                           \
+	  "No Provisioned Concurrency Config found for this function")                                                 \
 	X(CONFLICT, 409, "OperationAborted", "ResourceConflictException",                                              \
 	  "A conflicting operation is in progress against this resource.")                                             \
 	X(POLICY_TOO_LARGE, 400, "PolicyTooLarge", "PolicyLengthExceededException", "The policy is too large.")        \

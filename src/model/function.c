@@ -30,6 +30,7 @@ static const struct text_member {
 	{"code_sha256", offsetof(struct function, code_sha256), false},
 	{"code_blob", offsetof(struct function, code_blob), false},
 	{"revision_id", offsetof(struct function, revision_id), false},
+	{"change_id", offsetof(struct function, change_id), false},
 	{"policy", offsetof(struct function, policy), false},
 	{"tracing_mode", offsetof(struct function, tracing_mode), false},
 	{"architecture", offsetof(struct function, architecture), false},
@@ -62,7 +63,9 @@ json_t *function_to_json(const struct function *f)
 	json_object_set_new(o, "memory_mb", json_integer(f->memory_mb));
 	json_object_set_new(o, "ephemeral_mb", json_integer(f->ephemeral_mb));
 	json_object_set_new(o, "code_size", json_integer((json_int_t)f->code_size));
+	json_object_set_new(o, "code_unpacked", json_integer((json_int_t)f->code_unpacked));
 	json_object_set_new(o, "modified_ms", json_integer(f->modified_ms));
+	json_object_set_new(o, "last_version", json_integer((json_int_t)f->last_version));
 	json_object_set_new(o, "state", json_string(state_names[f->state]));
 	kv_to_json(o, "env", f->env, f->n_env);
 	kv_to_json(o, "tags", f->tags, f->n_tags);
@@ -130,6 +133,7 @@ int function_from_json(struct function *ret, const json_t *j, struct arena *a, s
 {
 	struct function f = {0};
 	int64_t timeout_s = 3, memory_mb = 128, ephemeral_mb = 512, code_size = 0, modified_ms = 0;
+	int64_t code_unpacked = 0, last_version = 0;
 
 	if (!json_is_object(j))
 		return err_set(err, 0, "a function is not an object");
@@ -145,18 +149,49 @@ int function_from_json(struct function *ret, const json_t *j, struct arena *a, s
 	    json_opt_int(j, "memory_mb", 1, UINT32_MAX, &memory_mb, err) ||
 	    json_opt_int(j, "ephemeral_mb", 0, UINT32_MAX, &ephemeral_mb, err) ||
 	    json_opt_int(j, "code_size", 0, INT64_MAX, &code_size, err) ||
+	    json_opt_int(j, "code_unpacked", 0, INT64_MAX, &code_unpacked, err) ||
+	    json_opt_int(j, "last_version", 0, INT64_MAX, &last_version, err) ||
 	    json_opt_int(j, "modified_ms", INT64_MIN, INT64_MAX, &modified_ms, err))
 		return -1;
 	f.timeout_s = (uint32_t)timeout_s;
 	f.memory_mb = (uint32_t)memory_mb;
 	f.ephemeral_mb = (uint32_t)ephemeral_mb;
 	f.code_size = (uint64_t)code_size;
+	f.code_unpacked = (uint64_t)code_unpacked;
+	f.last_version = (uint64_t)last_version;
 	f.modified_ms = modified_ms;
 	if (kv_from_json(j, "env", a, &f.env, &f.n_env, err) || kv_from_json(j, "tags", a, &f.tags, &f.n_tags, err) ||
 	    layers_from_json(&f, j, a, err) || state_from_json(&f, j, err))
 		return -1;
 	*ret = f;
 	return 0;
+}
+
+/* A copy without what does not run. */
+static json_t *what_runs(const json_t *doc)
+{
+	static const char *const beside[] = {"version",     "revision_id", "change_id", "last_version",
+					     "modified_ms", "policy",      "state",     "code_unpacked"};
+	json_t *o = json_copy((json_t *)doc), *tags = json_object();
+	const char *name;
+	json_t *value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
+		json_object_del(o, beside[i]);
+	json_object_foreach(json_object_get(doc, "tags"), name, value)
+	{
+		if (str_starts(str_from(name), STR("wick:")))
+			json_object_set(tags, name, value);
+	}
+	json_object_set_new(o, "tags", tags);
+	return o;
+}
+
+bool function_docs_alike(const json_t *a, const json_t *b)
+{
+	_cleanup_json_ json_t *x = what_runs(a), *y = what_runs(b);
+
+	return json_equal(x, y);
 }
 
 static bool is_name(struct str s, size_t max)

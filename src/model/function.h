@@ -23,7 +23,10 @@ struct function {
 	struct str code_sha256; /* base64, as CodeSha256 */
 	struct str code_blob;   /* blob id of the zip */
 	uint64_t code_size;
+	uint64_t code_unpacked; /* bytes of its files; 0: not known (deployed by an older Wick) */
 	struct str revision_id; /* UUID, changes with every update */
+	struct str change_id;   /* changes with what runs: a version and a $LATEST that share it are alike */
+	uint64_t last_version;  /* of $LATEST: the highest number that was published; none is given twice */
 	int64_t modified_ms;
 	struct str policy; /* resource policy, JSON; n == 0: none */
 	struct str tracing_mode;
@@ -37,6 +40,9 @@ struct function {
 const char *function_state_name(enum function_state s); /* "Active", as the API says it */
 
 json_t *function_to_json(const struct function *f);
+/* Do both documents say the same of what runs (wick: tags included)? Names, revisions, policies and other tags are not
+ * of that. */
+bool function_docs_alike(const json_t *a, const json_t *b);
 /* Views into j and a: j must live as long as the struct. */
 int function_from_json(struct function *f, const json_t *j, struct arena *a, struct err *err);
 

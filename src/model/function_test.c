@@ -26,6 +26,9 @@ static void round_trip(void **state)
 		.layers = layers,
 		.n_layers = 1,
 		.code_size = 1ull << 40,
+		.code_unpacked = 1ull << 41,
+		.change_id = STR("c"),
+		.last_version = 12,
 		.modified_ms = -5,
 		.policy = STR("{\"Version\":\"2012-10-17\"}"),
 		.snap_start = STR("PublishedVersions"),
@@ -42,7 +45,35 @@ static void round_trip(void **state)
 	assert_true(str_eqz(g.env[1].k, "B"));
 	assert_int_equal(g.code_size, 1ull << 40);
 	assert_int_equal(g.state, FUNCTION_FAILED);
+	assert_int_equal(g.code_unpacked, 1ull << 41);
+	assert_int_equal(g.last_version, 12);
 	assert_true(str_eqz(g.snap_start, "PublishedVersions"));
+}
+
+static void alike(void **state)
+{
+	struct kv team[] = {{STR("team"), STR("x")}}, idle[] = {{STR("wick:idle"), STR("5s")}};
+	struct function f = {
+		.name = STR("f"), .version = STR("$LATEST"), .arn = STR("a"), .handler = STR("app.handler")};
+	struct function g = f, h = f, i = f;
+	_cleanup_json_ json_t *jf = function_to_json(&f), *jg = NULL, *jh = NULL, *ji = NULL;
+
+	g.version = STR("3");
+	g.revision_id = STR("r");
+	g.policy = STR("{}");
+	g.modified_ms = 9;
+	g.last_version = 3;
+	g.tags = team;
+	g.n_tags = 1;
+	jg = function_to_json(&g);
+	assert_true(function_docs_alike(jf, jg));
+	h.handler = STR("app.other");
+	jh = function_to_json(&h);
+	assert_false(function_docs_alike(jf, jh));
+	i.tags = idle;
+	i.n_tags = 1;
+	ji = function_to_json(&i);
+	assert_false(function_docs_alike(jf, ji));
 }
 
 static void damaged(void **state)
@@ -118,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),
+		cmocka_unit_test(alike),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(refs),
 	};

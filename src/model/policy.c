@@ -399,7 +399,7 @@ static json_t *principal_json(struct str principal)
 	return o;
 }
 
-static void add_condition(json_t *st, const char *op, const char *key, struct str value)
+void policy_add_condition(json_t *st, const char *op, const char *key, struct str value)
 {
 	json_t *conditions, *o;
 
@@ -410,9 +410,12 @@ static void add_condition(json_t *st, const char *op, const char *key, struct st
 		conditions = json_object();
 		json_object_set_new(st, "Condition", conditions);
 	}
-	o = json_object();
+	o = json_object_get(conditions, op);
+	if (!o) {
+		o = json_object();
+		json_object_set_new(conditions, op, o);
+	}
 	json_set_str(o, key, value);
-	json_object_set_new(conditions, op, o);
 }
 
 json_t *policy_lambda_statement(struct str sid, struct str action, struct str principal, struct str source_arn,
@@ -425,7 +428,7 @@ json_t *policy_lambda_statement(struct str sid, struct str action, struct str pr
 	json_object_set_new(st, "Principal", principal_json(principal));
 	json_set_str(st, "Action", action);
 	json_set_str(st, "Resource", function_arn);
-	add_condition(st, "StringEquals", "AWS:SourceAccount", source_account);
-	add_condition(st, "ArnLike", "AWS:SourceArn", source_arn);
+	policy_add_condition(st, "StringEquals", "AWS:SourceAccount", source_account);
+	policy_add_condition(st, "ArnLike", "AWS:SourceArn", source_arn);
 	return st;
 }

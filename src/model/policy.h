@@ -33,6 +33,8 @@ size_t policy_count(const json_t *policy);
 /* principal: "*", a service, an account or an ARN, as AddPermission takes it; empty strings: not given. */
 json_t *policy_lambda_statement(struct str sid, struct str action, struct str principal, struct str source_arn,
 				struct str source_account, struct str function_arn);
+/* "StringEquals", "AWS:SourceAccount": what else must hold; an empty value adds nothing. */
+void policy_add_condition(json_t *st, const char *op, const char *key, struct str value);
 
 /* '*' any run, '?' any one byte. */
 bool policy_glob(struct str pattern, struct str s, bool fold_case);

@@ -155,8 +155,6 @@ BAD = [
     (dict(Handler="x" * 129), "ValidationException", "'handler'"),
     (dict(Description="x" * 257), "ValidationException", "'description'"),
     (dict(EphemeralStorage={"Size": 100}), "ValidationException", "ephemeralStorage"),
-    (dict(Runtime="nodejs20.x"), "InvalidParameterValueException", "nodejs, provided and native runtimes come with the next "
-                                                                   "release of Wick"),
     (dict(Runtime="python2.7"), "InvalidParameterValueException", "python2.7"),
     (dict(Runtime=None), "InvalidParameterValueException", "Runtime and Handler are mandatory"),
     (dict(Handler=None), "InvalidParameterValueException", "Runtime and Handler are mandatory"),
@@ -164,19 +162,27 @@ BAD = [
      "Reserved keys used in this request: AWS_REGION, LAMBDA_TASK_ROOT"),
     (dict(Environment={"Variables": {"AA": "x" * 4096}}), "InvalidParameterValueException", "4KB"),
     (dict(Environment={"Variables": {"1A": "x"}}), "ValidationException", "environment.variables"),
-    (dict(Layers=["arn:aws:lambda:us-east-1:000000000000:layer:x:1"]), "InvalidParameterValueException", "Layers"),
+    (dict(Layers=["arn:aws:lambda:us-east-1:000000000000:layer:x:1"]), "InvalidParameterValueException",
+     "layer:x:1 does not exist"),
     (dict(VpcConfig={"SubnetIds": ["s"], "SecurityGroupIds": []}), "InvalidParameterValueException", "VpcConfig"),
     (dict(DeadLetterConfig={"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}), "InvalidParameterValueException",
      "DeadLetterConfig"),
     (dict(TracingConfig={"Mode": "Active"}), "InvalidParameterValueException", "TracingConfig"),
-    (dict(SnapStart={"ApplyOn": "PublishedVersions"}), "InvalidParameterValueException", "SnapStart"),
+    (dict(Runtime="nodejs20.x", SnapStart={"ApplyOn": "PublishedVersions"}), "InvalidParameterValueException",
+     "python runtimes only"),
+    (dict(SnapStart={"ApplyOn": "Always"}), "ValidationException", "'snapStart.applyOn'"),
+    (dict(Runtime="provided.al2023", Handler="a b"), "ValidationException", "'handler'"),
+    (dict(Runtime="web", Handler=None), "InvalidParameterValueException", "wick:command"),
+    (dict(Tags={"wick:concurrency": "0"}), "InvalidParameterValueException", "wick:concurrency"),
+    (dict(Tags={"wick:concurency": "2"}), "InvalidParameterValueException", "wick:concurency"),
+    (dict(Tags={"wick:device": "gpu"}), "InvalidParameterValueException", "wick:device"),
+    (dict(Tags={"wick:slice": "1/8"}), "InvalidParameterValueException", "not built into this release"),
     (dict(KMSKeyArn="arn:aws:kms:us-east-1:000000000000:key/x"), "InvalidParameterValueException", "KMSKeyArn"),
     (dict(FileSystemConfigs=[{"Arn": "arn:aws:x", "LocalMountPath": "/mnt/x"}]), "InvalidParameterValueException",
      "FileSystemConfigs"),
     (dict(ImageConfig={"Command": ["x"]}), "InvalidParameterValueException", "ImageConfig"),
     (dict(PackageType="Image", Code={"ImageUri": "x"}), "InvalidParameterValueException", "container images"),
     (dict(Architectures=["arm64"]), "InvalidParameterValueException", "Architectures"),
-    (dict(Publish=True), "InvalidParameterValueException", "Publish"),
     (dict(Tags={"aws:x": "y"}), "InvalidParameterValueException", "aws:"),
     (dict(Tags={"k" * 129: "y"}), "InvalidParameterValueException", "Tag"),
     (dict(Code={}), "InvalidParameterValueException", "source for function code"),
@@ -233,7 +239,13 @@ def test_update_code(lam, wick):
     assert after["CodeSha256"] == dry["CodeSha256"] and after["RevisionId"] != before["RevisionId"]
     lam.get_waiter("function_updated").wait(FunctionName=name)
     assert wick.invoke(name, 1)[0] == "new"
-    refused("InvalidParameterValueException", lam.update_function_code, FunctionName=name, ZipFile=new, Publish=True)
+    published = lam.update_function_code(FunctionName=name, ZipFile=new, Publish=True)
+    assert (published["Version"], published["FunctionArn"]) == ("1", after["FunctionArn"] + ":1")
+    assert lam.update_function_code(FunctionName=name, ZipFile=new, Publish=True)["Version"] == "1"  # the same bytes
+    assert lam.update_function_code(FunctionName=name, ZipFile=CODE, Publish=True)["Version"] == "2"
+    for qualified in (name + ":1", published["FunctionArn"]):
+        refused("InvalidParameterValueException", lam.update_function_code, FunctionName=qualified, ZipFile=new)
+        refused("InvalidParameterValueException", lam.update_function_configuration, FunctionName=qualified, Timeout=5)
     refused("InvalidParameterValueException", lam.update_function_code, FunctionName=name)
 
 
@@ -300,13 +312,22 @@ def test_tags(lam, wick):
     name = create(lam, Tags={"a": "1"})["FunctionName"]
     arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
     assert lam.list_tags(Resource=arn)["Tags"] == {"a": "1"}
-    lam.tag_resource(Resource=arn, Tags={"a": "2", "b": "3", "wick:slice": "1/8", "ü": "ä"})
-    assert lam.list_tags(Resource=arn)["Tags"] == {"a": "2", "b": "3", "wick:slice": "1/8", "ü": "ä"}
+    lam.tag_resource(Resource=arn, Tags={"a": "2", "b": "3", "wick:idle": "5s", "ü": "ä"})
+    assert lam.list_tags(Resource=arn)["Tags"] == {"a": "2", "b": "3", "wick:idle": "5s", "ü": "ä"}
     lam.untag_resource(Resource=arn, TagKeys=["a", "nothing", "ü"])
-    assert lam.list_tags(Resource=arn)["Tags"] == {"b": "3", "wick:slice": "1/8"}
+    assert lam.list_tags(Resource=arn)["Tags"] == {"b": "3", "wick:idle": "5s"}
     refused("InvalidParameterValueException", lam.list_tags, Resource=arn + ":1")
     refused("InvalidParameterValueException", lam.tag_resource, Resource=arn, Tags={f"k{i}": "" for i in range(51)})
     refused("InvalidParameterValueException", lam.tag_resource, Resource=arn, Tags={"aws:a": ""})
+    message, _ = refused("InvalidParameterValueException", lam.tag_resource, Resource=arn, Tags={"wick:network": "lan"})
+    assert "wick:network" in message and "none, gateway or internet" in message
+    assert "wick:network" not in lam.list_tags(Resource=arn)["Tags"]
+    lam.tag_resource(Resource=arn, Tags={"wick:runtime": "web"})
+    lam.update_function_configuration(FunctionName=name, Handler="python3 serve.py --port 8080")
+    refused("ValidationException", lam.update_function_configuration, FunctionName=name, Handler="x" * 129)
+    message, _ = refused("InvalidParameterValueException", lam.update_function_configuration, FunctionName=name,
+                         Runtime="cobol")
+    assert "cobol" in message and "provided.al2023" in message
     refused("ResourceNotFoundException", lam.list_tags, Resource=arn + "x")
 
 
@@ -348,9 +369,6 @@ def test_policy_limit(lam):
 
 
 @pytest.mark.parametrize("call,args", [
-    ("publish_version", {}), ("list_versions_by_function", {}), ("list_aliases", {}),
-    ("create_alias", dict(Name="a", FunctionVersion="1")), ("get_function_url_config", {}),
-    ("put_function_concurrency", dict(ReservedConcurrentExecutions=1)), ("get_function_concurrency", {}),
     ("get_function_event_invoke_config", {}), ("get_function_code_signing_config", {}),
 ])
 def test_not_built_yet(lam, call, args):
@@ -359,10 +377,29 @@ def test_not_built_yet(lam, call, args):
     assert "".join(w.title() for w in call.split("_")) in message
 
 
-def test_layers_not_built_yet(lam):
-    refused("NotImplementedException", lam.list_layers)
-    refused("NotImplementedException", lam.get_layer_version, LayerName="x", VersionNumber=1)
+def test_permissions_of_layers_not_built_yet(lam):
+    refused("NotImplementedException", lam.get_layer_version_policy, LayerName="x", VersionNumber=1)
     refused("NotImplementedException", lam.list_event_source_mappings)
+
+
+@pytest.mark.parametrize("runtime", ["python3.9", "nodejs", "nodejs22.x", "provided", "provided.al2", "provided.al2023",
+                                     "native", "web"])
+def test_runtimes(lam, runtime):
+    handler = None if runtime.startswith("provided") else "app.handler"
+    made = create(lam, Runtime=runtime, Handler=handler)
+    assert made["Runtime"] == runtime and made["Handler"] == (handler or "")
+
+
+def test_snap_start(lam):
+    name = create(lam, SnapStart={"ApplyOn": "PublishedVersions"}, Publish=True)["FunctionName"]
+    told = lam.get_function_configuration(FunctionName=name)
+    assert told["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
+    told = lam.get_function_configuration(FunctionName=name, Qualifier="1")
+    assert told["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+    told = lam.update_function_configuration(FunctionName=name, SnapStart={"ApplyOn": "None"})
+    assert told["SnapStart"] == {"ApplyOn": "None", "OptimizationStatus": "Off"}
+    lam.update_function_configuration(FunctionName=name, SnapStart={"ApplyOn": "PublishedVersions"})
+    refused("InvalidParameterValueException", lam.update_function_configuration, FunctionName=name, Runtime="nodejs20.x")
 
 
 def test_every_operation_of_boto3_is_known(wick):
