@@ -1,14 +1,17 @@
-"""Turns bootstrap.py into a C header with its bytecode: embed.py SOURCE HEADER. Must run under the Python that
+"""Turns Python files into a C header with their bytecode: embed.py SOURCE... HEADER. Must run under the Python that
 wick-python embeds; the magic number is written too, so that a mismatch is noticed at the start, not as a crash."""
 
 import importlib.util
 import marshal
+import os
 import sys
 
-source, header = sys.argv[1:3]
-with open(source, encoding="utf-8") as f:
-    code = compile(f.read(), "<wick>/bootstrap.py", "exec", optimize=2)
-data = marshal.dumps(code)
+*sources, header = sys.argv[1:]
+codes = []
+for source in sources:
+    with open(source, encoding="utf-8") as f:
+        codes.append(compile(f.read(), "<wick>/" + os.path.basename(source), "exec", optimize=2))
+data = marshal.dumps(tuple(codes))
 with open(header, "w", encoding="ascii") as f:
     f.write("static const long bootstrap_magic = %d;\n" % int.from_bytes(importlib.util.MAGIC_NUMBER, "little"))
     f.write("static const unsigned char bootstrap_code[%d] = {\n" % len(data))

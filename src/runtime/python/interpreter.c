@@ -99,9 +99,27 @@ static int python_error(struct err *err, const char *what)
 	return -1;
 }
 
+/* The files of bootstrap_code one after the other in one module. */
+static PyObject *run_bootstrap(void)
+{
+	PyObject *codes = PyMarshal_ReadObjectFromString((const char *)bootstrap_code, sizeof(bootstrap_code));
+	PyObject *mod = NULL, *dict, *r;
+
+	if (codes && PyTuple_Check(codes))
+		mod = PyImport_ExecCodeModuleEx("_wick_bootstrap", PyTuple_GET_ITEM(codes, 0), BOOTSTRAP_FILE);
+	for (Py_ssize_t i = 1; mod && i < PyTuple_GET_SIZE(codes); i++) {
+		dict = PyModule_GetDict(mod);
+		r = PyEval_EvalCode(PyTuple_GET_ITEM(codes, i), dict, dict);
+		if (!r)
+			Py_CLEAR(mod);
+		Py_XDECREF(r);
+	}
+	Py_XDECREF(codes);
+	return mod;
+}
+
 int interpreter_start(struct err *err)
 {
-	PyObject *code;
 	PyStatus s;
 	int r = lane_module_setup();
 
@@ -114,10 +132,7 @@ int interpreter_start(struct err *err)
 		return err_set(err, 0, "Python does not start: %s", s.err_msg ? s.err_msg : "exit");
 	if (PyImport_GetMagicNumber() != bootstrap_magic)
 		return err_set(err, 0, "built for another Python than %s", Py_GetVersion());
-	code = PyMarshal_ReadObjectFromString((const char *)bootstrap_code, sizeof(bootstrap_code));
-	if (code)
-		bootstrap = PyImport_ExecCodeModuleEx("_wick_bootstrap", code, BOOTSTRAP_FILE);
-	Py_XDECREF(code);
+	bootstrap = run_bootstrap();
 	return bootstrap ? 0 : python_error(err, BOOTSTRAP_FILE);
 }
 
@@ -134,6 +149,26 @@ int interpreter_preload(struct str names, char **ret, struct err *err)
 	*ret = str_dup(str_from(p));
 	Py_DECREF(loaded);
 	return 0;
+}
+
+void interpreter_before_fork(void)
+{
+	if (process_runs_fork_hooks())
+		PyOS_BeforeFork();
+}
+
+void interpreter_after_fork_in_parent(void)
+{
+	if (process_runs_fork_hooks())
+		PyOS_AfterFork_Parent();
+}
+
+void interpreter_after_fork_in_child(void)
+{
+	if (process_runs_fork_hooks())
+		PyOS_AfterFork_Child();
+	else
+		PyThreadState_Get()->native_thread_id = PyThread_get_thread_native_id();
 }
 
 static void flush(const char *stream)

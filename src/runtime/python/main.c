@@ -68,20 +68,20 @@ static const char *loaded(void *arg)
 /* As os.fork and libc's fork do, from the outside in. */
 static void before(void *arg)
 {
-	PyOS_BeforeFork();
+	interpreter_before_fork();
 	atfork_prepare();
 }
 
 static void in_parent(void *arg)
 {
 	atfork_parent();
-	PyOS_AfterFork_Parent();
+	interpreter_after_fork_in_parent();
 }
 
 static void in_child(void *arg)
 {
 	atfork_child();
-	PyOS_AfterFork_Child();
+	interpreter_after_fork_in_child();
 }
 
 static void run(void *arg, const struct zygote_worker *w);

@@ -9,6 +9,7 @@
 
 #include "runtime/python/process_module.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ extern char **environ;
 static struct {
 	void (*serve)(void *arg);
 	void *arg;
+	bool fork_hooks;
 } parent;
 
 /* Names and values as bytes: what os.environ keeps inside. */
@@ -48,7 +50,7 @@ static PyObject *py_environ(PyObject *self, PyObject *unused)
 	return d;
 }
 
-size_t process_threads(void)
+static size_t threads(void)
 {
 	char line[128];
 	size_t n = 0;
@@ -64,7 +66,7 @@ size_t process_threads(void)
 
 static PyObject *py_threads(PyObject *self, PyObject *unused)
 {
-	return PyLong_FromSize_t(process_threads());
+	return PyLong_FromSize_t(threads());
 }
 
 /* stir(first): with first the generator is made as well, so that no worker has to. */
@@ -92,6 +94,40 @@ static PyObject *py_stir(PyObject *self, PyObject *first)
 	Py_RETURN_TRUE;
 }
 
+/* names(folder): what is in it; of one that cannot be read, nothing. */
+static PyObject *py_names(PyObject *self, PyObject *folder)
+{
+	const char *path = PyUnicode_AsUTF8(folder);
+	PyObject *list = path ? PyList_New(0) : NULL;
+	DIR *d = list ? opendir(path) : NULL;
+	struct dirent *e;
+
+	while (d && list && (e = readdir(d))) {
+		PyObject *name;
+
+		if (e->d_name[0] == '.')
+			continue;
+		name = PyUnicode_DecodeFSDefault(e->d_name);
+		if (!name || PyList_Append(list, name) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(name);
+	}
+	if (d)
+		closedir(d);
+	return list;
+}
+
+static PyObject *py_run_fork_hooks(PyObject *self, PyObject *unused)
+{
+	parent.fork_hooks = true;
+	Py_RETURN_NONE;
+}
+
+bool process_runs_fork_hooks(void)
+{
+	return parent.fork_hooks;
+}
+
 static PyObject *py_serve(PyObject *self, PyObject *unused)
 {
 	parent.serve(parent.arg);
@@ -102,6 +138,8 @@ static PyMethodDef methods[] = {
 	{"environ", py_environ, METH_NOARGS, NULL},
 	{"threads", py_threads, METH_NOARGS, NULL},
 	{"stir", py_stir, METH_O, NULL},
+	{"names", py_names, METH_O, NULL},
+	{"run_fork_hooks", py_run_fork_hooks, METH_NOARGS, NULL},
 	{"serve", py_serve, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };

@@ -6,4 +6,4 @@
 int process_module_setup(void); /* before the interpreter starts. Negative errno */
 /* What serve() of the module does; main.c knows how. */
 void process_module_serve(void (*serve)(void *arg), void *arg);
-size_t process_threads(void); /* 0: cannot be told */
+bool process_runs_fork_hooks(void); /* a library or the function has hooks of os.register_at_fork */
