@@ -1,7 +1,7 @@
 /* Doing a plan by the public APIs. Every package is read and packed before the first request, so that a missing file
  * changes nothing on the server. Owns the zips meanwhile. Stops at the first refusal, which names the thing; what was
  * done before it stays, and a second deploy goes on from there. */
-#include "cli/apply.h"
+#include "cli/apply_parts.h"
 
 #include "base/mem.h"
 #include "cli/triggers.h"
@@ -18,27 +18,17 @@
 #define WAIT_TRIES      300
 #define WAIT_STEP_US    200000
 
-struct apply {
-	struct plan *p;
-	struct client *c;
-	json_t *report;
-	struct str account;
-	struct err *err;
-	struct buf *zips; /* one a function; empty where the code is in S3 or not said */
-	size_t n_zips;
-};
-
 static void apply_done(struct apply *a)
 {
 	for (size_t i = 0; i < a->n_zips; i++)
 		buf_done(&a->zips[i]);
 	free(a->zips);
+	for (size_t i = 0; i < a->n_layer_zips; i++)
+		buf_done(&a->layer_zips[i]);
+	free(a->layer_zips);
 }
 
-static void say(struct apply *a, const char *list, json_t *entry, const char *fmt, ...) _printf_(4, 5);
-
-/* One thing that was done: an entry of the report's list (taken over), or a line. */
-static void say(struct apply *a, const char *list, json_t *entry, const char *fmt, ...)
+void apply_say(struct apply *a, const char *list, json_t *entry, const char *fmt, ...)
 {
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
 	va_list ap;
@@ -56,12 +46,12 @@ static void say(struct apply *a, const char *list, json_t *entry, const char *fm
 	puts(buf_cstr(&b));
 }
 
-static json_t *js(struct str s)
+json_t *apply_text(struct str s)
 {
 	return json_stringn(s.p ? s.p : "", s.n);
 }
 
-static const char *function_path(struct apply *a, struct str name, const char *rest)
+const char *apply_function_path(struct apply *a, struct str name, const char *rest)
 {
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
 
@@ -109,19 +99,34 @@ static int apply_buckets(struct apply *a)
 
 		if (made < 0)
 			return -1;
-		say(a, "buckets", json_pack("{s:o, s:s}", "name", js(name), "action", made ? "created" : "unchanged"),
-		    made ? "Created bucket %.*s" : "Bucket %.*s is there", STR_ARG(name));
+		apply_say(a, "buckets",
+			  json_pack("{s:o, s:s}", "name", apply_text(name), "action", made ? "created" : "unchanged"),
+			  made ? "Created bucket %.*s" : "Bucket %.*s is there", STR_ARG(name));
 	}
 	return 0;
 }
 
-static char *code_file(struct apply *a, struct str code)
+static char *code_file(const struct apply *a, struct str code)
 {
 	const char *folder = a->p->folder;
 
 	if (str_starts(code, STR("/")) || !folder)
 		return str_dup(code);
 	return xasprintf("%s/%.*s", folder, STR_ARG(code));
+}
+
+static int pack_layers(struct apply *a)
+{
+	a->layer_zips = xnew_n(struct buf, a->p->n_layers + 1);
+	a->n_layer_zips = a->p->n_layers;
+	for (size_t i = 0; i < a->n_layer_zips; i++) {
+		const struct plan_layer *l = &a->p->layers[i];
+		_cleanup_(freep) char *path = code_file(a, l->code);
+
+		if (l->code_kind == PLAN_CODE_PATH && package_read(path, &a->layer_zips[i], a->err) < 0)
+			return err_wrap(a->err, "the content of layer %.*s", STR_ARG(l->name));
+	}
+	return 0;
 }
 
 static int pack_all(struct apply *a)
@@ -143,11 +148,10 @@ static int pack_all(struct apply *a)
 		if (r < 0)
 			return err_wrap(a->err, "the code of %.*s", STR_ARG(f->name));
 	}
-	return 0;
+	return pack_layers(a);
 }
 
-/* "Uploading" while it lasts, on a terminal only. */
-static void progress(struct apply *a, struct str name, size_t n)
+void apply_progress(struct apply *a, struct str name, size_t n)
 {
 	char size[OUT_TEXT];
 
@@ -181,7 +185,7 @@ static int code_by_bucket(struct apply *a, struct str name, const struct buf *zi
 	return 0;
 }
 
-static void drop_uploaded(struct apply *a, const json_t *code)
+void apply_drop_uploaded(struct apply *a, const json_t *code)
 {
 	struct str key = json_get_str(code, "S3Key", STR_NULL);
 	struct client_call call = {.service = "s3", .method = "DELETE"};
@@ -195,27 +199,31 @@ static void drop_uploaded(struct apply *a, const json_t *code)
 	err_done(&ignored);
 }
 
-/* The Code of CreateFunction, which UpdateFunctionCode takes as its body. */
-static int make_code(struct apply *a, size_t i, json_t **ret)
+int apply_code(struct apply *a, struct str name, const struct plan_source *src, json_t **ret)
 {
-	const struct plan_function *f = &a->p->functions[i];
-	const struct buf *zip = &a->zips[i];
 	_cleanup_json_ json_t *code = json_object();
 
-	if (f->code_kind == PLAN_CODE_S3) {
-		json_object_set_new(code, "S3Bucket", js(f->code));
-		json_object_set_new(code, "S3Key", js(f->code_key));
-	} else if (zip->n > DIRECT_ZIP_MAX) {
-		if (code_by_bucket(a, f->name, zip, code) < 0)
+	if (src->kind == PLAN_CODE_S3) {
+		json_object_set_new(code, "S3Bucket", apply_text(src->code));
+		json_object_set_new(code, "S3Key", apply_text(src->key));
+	} else if (src->zip->n > DIRECT_ZIP_MAX) {
+		if (code_by_bucket(a, name, src->zip, code) < 0)
 			return -1;
 	} else {
 		_cleanup_(buf_done) struct buf b = BUF_NULL;
 
-		base64_encode(&b, zip->p, zip->n);
-		json_object_set_new(code, "ZipFile", js(buf_str(&b)));
+		base64_encode(&b, src->zip->p, src->zip->n);
+		json_object_set_new(code, "ZipFile", apply_text(buf_str(&b)));
 	}
 	*ret = steal(&code);
 	return 0;
+}
+
+static int function_code(struct apply *a, size_t i, json_t **ret)
+{
+	const struct plan_function *f = &a->p->functions[i];
+
+	return apply_code(a, f->name, &(struct plan_source){f->code_kind, f->code, f->code_key, &a->zips[i]}, ret);
 }
 
 static json_t *kv_object(const struct kv *list, size_t n)
@@ -225,7 +233,7 @@ static json_t *kv_object(const struct kv *list, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(freep) char *name = str_dup(list[i].k);
 
-		json_object_set_new(o, name, js(list[i].v));
+		json_object_set_new(o, name, apply_text(list[i].v));
 	}
 	return o;
 }
@@ -233,7 +241,7 @@ static json_t *kv_object(const struct kv *list, size_t n)
 static void set_text(json_t *o, const char *key, struct str v, bool also_empty)
 {
 	if (v.n > 0 || also_empty)
-		json_object_set_new(o, key, js(v));
+		json_object_set_new(o, key, apply_text(v));
 }
 
 static void set_number(json_t *o, const char *key, uint64_t v, uint64_t dflt)
@@ -256,6 +264,12 @@ static json_t *make_configuration(const struct apply *a, const struct plan_funct
 	set_number(o, "MemorySize", f->memory_mb, whole ? 128 : 0);
 	if (f->ephemeral_mb)
 		json_object_set_new(o, "EphemeralStorage", json_pack("{s:I}", "Size", (json_int_t)f->ephemeral_mb));
+	if (f->layers_said || whole)
+		json_object_set_new(o, "Layers", apply_layer_arns(a, f));
+	if (f->snap_start.n || whole)
+		json_object_set_new(
+			o, "SnapStart",
+			json_pack("{s:o}", "ApplyOn", apply_text(f->snap_start.n ? f->snap_start : STR("None"))));
 	if (f->env_said)
 		json_object_set_new(o, "Environment", json_pack("{s:o}", "Variables", kv_object(f->env, f->n_env)));
 	return o;
@@ -279,8 +293,8 @@ static int wait_active(struct apply *a, const struct plan_function *f, json_t **
 		usleep(WAIT_STEP_US);
 		json_decref(*conf);
 		*conf = NULL;
-		if (client_json(a->c, "lambda", "GET", function_path(a, f->name, "/configuration"), NULL, NULL, conf,
-				code, a->err) < 0)
+		if (client_json(a->c, "lambda", "GET", apply_function_path(a, f->name, "/configuration"), NULL, NULL,
+				conf, code, a->err) < 0)
 			return err_wrap(a->err, "function %.*s", STR_ARG(f->name));
 	}
 	return err_set(a->err, 0, "function %.*s is still not active; see `wick show %.*s`", STR_ARG(f->name),
@@ -298,10 +312,10 @@ static int create_function(struct apply *a, size_t i, json_t **conf)
 	if (f->code_kind == PLAN_CODE_NONE)
 		return err_set(a->err, 0, "function %.*s does not exist yet and there is no code for it",
 			       STR_ARG(f->name));
-	if (make_code(a, i, &code_json) < 0)
+	if (function_code(a, i, &code_json) < 0)
 		return -1;
 	json_object_set_new(body, "Code", code_json);
-	json_object_set_new(body, "FunctionName", js(f->name));
+	json_object_set_new(body, "FunctionName", apply_text(f->name));
 	if (f->runtime.n == 0)
 		json_object_set_new(body, "Runtime", json_string("python3.11"));
 	if (f->role.n == 0)
@@ -310,14 +324,14 @@ static int create_function(struct apply *a, size_t i, json_t **conf)
 			json_sprintf("arn:aws:iam::%.*s:role/wick-%.*s", STR_ARG(a->account), STR_ARG(f->name)));
 	if (f->n_tags)
 		json_object_set_new(body, "Tags", kv_object(f->tags, f->n_tags));
-	progress(a, f->name, a->zips[i].n);
+	apply_progress(a, f->name, a->zips[i].n);
 	r = client_json(a->c, "lambda", "POST", "/2015-03-31/functions", NULL, body, conf, code, a->err);
-	progress(a, f->name, 0);
-	drop_uploaded(a, code_json);
+	apply_progress(a, f->name, 0);
+	apply_drop_uploaded(a, code_json);
 	return r < 0 ? err_wrap(a->err, "function %.*s", STR_ARG(f->name)) : wait_active(a, f, conf);
 }
 
-static void code_hash(const struct buf *zip, struct buf *ret)
+void apply_hash(const struct buf *zip, struct buf *ret)
 {
 	uint8_t digest[SHA256_SIZE];
 
@@ -336,20 +350,33 @@ static int update_code(struct apply *a, size_t i, json_t **conf)
 
 	if (f->code_kind == PLAN_CODE_NONE)
 		return 0;
-	code_hash(&a->zips[i], &hash);
+	apply_hash(&a->zips[i], &hash);
 	if (f->code_kind != PLAN_CODE_S3 && str_eq(buf_str(&hash), json_get_str(*conf, "CodeSha256", STR_NULL)))
 		return 0;
-	if (make_code(a, i, &body) < 0)
+	if (function_code(a, i, &body) < 0)
 		return -1;
 	json_decref(*conf);
 	*conf = NULL;
-	progress(a, f->name, a->zips[i].n);
-	r = client_json(a->c, "lambda", "PUT", function_path(a, f->name, "/code"), NULL, body, conf, code, a->err);
-	progress(a, f->name, 0);
-	drop_uploaded(a, body);
+	apply_progress(a, f->name, a->zips[i].n);
+	r = client_json(a->c, "lambda", "PUT", apply_function_path(a, f->name, "/code"), NULL, body, conf, code,
+			a->err);
+	apply_progress(a, f->name, 0);
+	apply_drop_uploaded(a, body);
 	if (r < 0)
 		return err_wrap(a->err, "the code of function %.*s", STR_ARG(f->name));
 	return wait_active(a, f, conf) < 0 ? -1 : 1;
+}
+
+/* ARNs, and what the server says: objects with an Arn each. */
+static bool layers_differ(const json_t *want, const json_t *have)
+{
+	if (json_array_size(want) != json_array_size(have))
+		return true;
+	for (size_t i = 0; i < json_array_size(want); i++)
+		if (!str_eq(json_str_value(json_array_get(want, i)),
+			    json_get_str(json_array_get(have, i), "Arn", STR_NULL)))
+			return true;
+	return false;
 }
 
 /* Whether the server's configuration differs in something that the plan says. */
@@ -362,7 +389,13 @@ static bool differs(const json_t *want, const json_t *have)
 	{
 		const json_t *h = json_object_get(have, key);
 
-		if (strcmp(key, "Environment") == 0) {
+		if (strcmp(key, "Layers") == 0) {
+			if (layers_differ(v, h))
+				return true;
+		} else if (strcmp(key, "SnapStart") == 0) {
+			if (!str_eq(json_get_str(v, "ApplyOn", STR_NULL), json_get_str(h, "ApplyOn", STR("None"))))
+				return true;
+		} else if (strcmp(key, "Environment") == 0) {
 			const json_t *vars = json_object_get(v, "Variables"), *theirs = json_object_get(h, "Variables");
 
 			if (json_object_size(vars) != json_object_size(theirs) || (theirs && !json_equal(vars, theirs)))
@@ -423,8 +456,8 @@ static int update_function(struct apply *a, size_t i, json_t **conf)
 	if (differs(want, *conf)) {
 		json_decref(*conf);
 		*conf = NULL;
-		if (client_json(a->c, "lambda", "PUT", function_path(a, f->name, "/configuration"), NULL, want, conf,
-				code, a->err) < 0)
+		if (client_json(a->c, "lambda", "PUT", apply_function_path(a, f->name, "/configuration"), NULL, want,
+				conf, code, a->err) < 0)
 			return err_wrap(a->err, "function %.*s", STR_ARG(f->name));
 		if (wait_active(a, f, conf) < 0)
 			return -1;
@@ -452,8 +485,8 @@ static int apply_function(struct apply *a, size_t i)
 	_cleanup_json_ json_t *conf = NULL;
 	char code[64], size[OUT_TEXT];
 	const char *action;
-	int r = client_json(a->c, "lambda", "GET", function_path(a, f->name, "/configuration"), NULL, NULL, &conf, code,
-			    a->err);
+	int r = client_json(a->c, "lambda", "GET", apply_function_path(a, f->name, "/configuration"), NULL, NULL, &conf,
+			    code, a->err);
 
 	if (r < 0 && strcmp(code, "ResourceNotFoundException") != 0)
 		return err_wrap(a->err, "function %.*s", STR_ARG(f->name));
@@ -468,24 +501,26 @@ static int apply_function(struct apply *a, size_t i)
 	if (r < 0)
 		return -1;
 	learn_account(a, json_get_str(conf, "FunctionArn", STR_NULL));
-	say(a, "functions",
-	    json_pack("{s:o, s:s, s:o, s:o}", "name", js(f->name), "action", action, "arn",
-		      js(json_get_str(conf, "FunctionArn", STR_NULL)), "configuration", json_incref(conf)),
-	    "%s function %.*s (%.*s, %.*s, %lld MB, timeout %lld s, %s of code)",
-	    strcmp(action, "created") == 0   ? "Created"
-	    : strcmp(action, "updated") == 0 ? "Updated"
-					     : "Unchanged:",
-	    STR_ARG(f->name), STR_ARG(json_get_str(conf, "Runtime", STR_NULL)),
-	    STR_ARG(json_get_str(conf, "Handler", STR_NULL)), (long long)json_get_int(conf, "MemorySize", 128),
-	    (long long)json_get_int(conf, "Timeout", 3), out_bytes((uint64_t)json_get_int(conf, "CodeSize", 0), size));
-	return 0;
+	apply_say(a, "functions",
+		  json_pack("{s:o, s:s, s:o, s:o}", "name", apply_text(f->name), "action", action, "arn",
+			    apply_text(json_get_str(conf, "FunctionArn", STR_NULL)), "configuration",
+			    json_incref(conf)),
+		  "%s function %.*s (%.*s, %.*s, %lld MB, timeout %lld s, %s of code)",
+		  strcmp(action, "created") == 0   ? "Created"
+		  : strcmp(action, "updated") == 0 ? "Updated"
+						   : "Unchanged:",
+		  STR_ARG(f->name), STR_ARG(json_get_str(conf, "Runtime", STR_NULL)),
+		  STR_ARG(json_get_str(conf, "Handler", STR_NULL)), (long long)json_get_int(conf, "MemorySize", 128),
+		  (long long)json_get_int(conf, "Timeout", 3),
+		  out_bytes((uint64_t)json_get_int(conf, "CodeSize", 0), size));
+	return apply_versions(a, f, strcmp(action, "created") == 0);
 }
 
 static int apply_permission(struct apply *a, const struct plan_permission *m)
 {
 	_cleanup_json_ json_t *body = json_object();
-	_cleanup_(buf_done) struct buf gone = BUF_NULL;
-	const char *path = function_path(a, m->function, "/policy");
+	_cleanup_(buf_done) struct buf gone = BUF_NULL, query = BUF_NULL;
+	const char *path = apply_function_path(a, m->function, "/policy");
 	char code[64];
 	int r;
 
@@ -494,16 +529,21 @@ static int apply_permission(struct apply *a, const struct plan_permission *m)
 	set_text(body, "Principal", m->principal, false);
 	set_text(body, "SourceArn", m->source_arn, false);
 	set_text(body, "SourceAccount", m->source_account, false);
-	r = client_json(a->c, "lambda", "POST", path, NULL, body, NULL, code, a->err);
+	set_text(body, "FunctionUrlAuthType", m->url_auth, false);
+	if (m->qualifier.n) {
+		buf_adds(&query, "Qualifier=");
+		uri_encode(&query, m->qualifier, false);
+	}
+	r = client_json(a->c, "lambda", "POST", path, buf_cstr(&query), body, NULL, code, a->err);
 	if (r < 0 && strcmp(code, "ResourceConflictException") == 0) {
 		/* A statement of that name stands there from an earlier deploy: it may say something else. */
 		err_done(a->err);
 		buf_adds(&gone, "/policy/");
 		uri_encode(&gone, m->statement_id, false);
-		r = client_json(a->c, "lambda", "DELETE", function_path(a, m->function, buf_cstr(&gone)), NULL, NULL,
-				NULL, code, a->err);
+		r = client_json(a->c, "lambda", "DELETE", apply_function_path(a, m->function, buf_cstr(&gone)),
+				buf_cstr(&query), NULL, NULL, code, a->err);
 		if (r == 0)
-			r = client_json(a->c, "lambda", "POST", path, NULL, body, NULL, code, a->err);
+			r = client_json(a->c, "lambda", "POST", path, buf_cstr(&query), body, NULL, code, a->err);
 	}
 	return r < 0 ? err_wrap(a->err, "permission %.*s of function %.*s", STR_ARG(m->statement_id),
 				STR_ARG(m->function))
@@ -563,11 +603,12 @@ static int apply_triggers(struct apply *a)
 
 		for (size_t k = 0; k < g->n_events; k++)
 			buf_printf(&events, "%s%.*s", k ? ", " : "", STR_ARG(g->events[k]));
-		say(a, "triggers",
-		    json_pack("{s:o, s:o, s:o, s:o, s:o}", "bucket", js(g->bucket), "function", js(g->function),
-			      "events", js(buf_str(&events)), "prefix", js(g->prefix), "suffix", js(g->suffix)),
-		    "Trigger: %s in s3://%.*s/%.*s*%.*s invokes %.*s", buf_cstr(&events), STR_ARG(g->bucket),
-		    STR_ARG(g->prefix), STR_ARG(g->suffix), STR_ARG(g->function));
+		apply_say(a, "triggers",
+			  json_pack("{s:o, s:o, s:o, s:o, s:o}", "bucket", apply_text(g->bucket), "function",
+				    apply_text(g->function), "events", apply_text(buf_str(&events)), "prefix",
+				    apply_text(g->prefix), "suffix", apply_text(g->suffix)),
+			  "Trigger: %s in s3://%.*s/%.*s*%.*s invokes %.*s", buf_cstr(&events), STR_ARG(g->bucket),
+			  STR_ARG(g->prefix), STR_ARG(g->suffix), STR_ARG(g->function));
 	}
 	return 0;
 }
@@ -597,7 +638,7 @@ int plan_apply(struct plan *p, struct client *c, json_t *report, struct err *err
 		.err = err,
 	};
 
-	if (pack_all(&a) < 0 || apply_buckets(&a) < 0)
+	if (pack_all(&a) < 0 || apply_buckets(&a) < 0 || apply_layers(&a) < 0)
 		return -1;
 	for (size_t i = 0; i < p->n_functions; i++)
 		if (apply_function(&a, i) < 0)
@@ -609,11 +650,15 @@ int plan_apply(struct plan *p, struct client *c, json_t *report, struct err *err
 		return -1;
 	for (size_t i = 0; i < p->n_outputs; i++) {
 		const struct plan_output *o = &p->outputs[i];
+		struct str value;
 
-		say(&a, "outputs", json_pack("{s:o, s:o}", "name", js(o->name), "value", js(o->value)),
-		    "Output %.*s = %.*s", STR_ARG(o->name), STR_ARG(o->value));
+		if (apply_resolve_text(&a, o->value, &value) < 0)
+			return -1;
+		apply_say(&a, "outputs",
+			  json_pack("{s:o, s:o}", "name", apply_text(o->name), "value", apply_text(value)),
+			  "Output %.*s = %.*s", STR_ARG(o->name), STR_ARG(value));
 	}
 	for (size_t i = 0; i < p->n_notes; i++)
-		say(&a, "notes", js(p->notes[i]), "Note: %s", arena_dup(&p->arena, p->notes[i]));
+		apply_say(&a, "notes", apply_text(p->notes[i]), "Note: %s", arena_dup(&p->arena, p->notes[i]));
 	return 0;
 }

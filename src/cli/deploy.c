@@ -16,8 +16,8 @@
 
 #define TEMPLATE_MAX ((size_t)4 << 20)
 
-static const char *const code_flags[] = {"handler", "runtime", "memory", "timeout",     "env",
-					 "on",      "tag",     "role",   "description", "command"};
+static const char *const code_flags[] = {"handler", "runtime", "memory",      "timeout", "env",   "on",
+					 "tag",     "role",    "description", "command", "layer", "url"};
 
 static int read_params(const struct cli *c, struct plan *p, struct kv **ret, size_t *n, struct err *err)
 {
@@ -183,6 +183,14 @@ static int plan_code(const struct cli *c, const char *path, const struct client_
 	if (guess.command)
 		*(struct kv *)plan_grow(&p->arena, (void **)&f->tags, &f->n_tags, sizeof(*f->tags)) =
 			(struct kv){STR("wick:command"), arena_str(&p->arena, str_from(guess.command))};
+	for (size_t i = 0; (s = cli_nth(c, "layer", i)); i++) {
+		f->layers_said = true;
+		*(struct str *)plan_grow(&p->arena, (void **)&f->layers, &f->n_layers, sizeof(*f->layers)) =
+			str_from(s);
+	}
+	f->url = cli_has(c, "url");
+	if (f->url)
+		plan_public_url(p, f);
 	for (size_t i = 0; (s = cli_nth(c, "on", i)); i++)
 		if (read_trigger(p, f->name, s, err) < 0)
 			return -1;

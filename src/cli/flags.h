@@ -42,6 +42,8 @@ static const struct flag deploy_flags[] = {
 	{"memory", 0, "MB", "128 to 10240"},
 	{"timeout", 0, "SECONDS", "1 to 900"},
 	{"env", 0, "K=V", "an environment variable; may be repeated, and then they replace all earlier ones"},
+	{"layer", 0, "ARN", "a layer version, at /opt; may be repeated, the later on top"},
+	{"url", 0, NULL, "a URL that everybody may call"},
 	{"on", 0, "s3:BUCKET[/PREFIX]", "run for every object created there; the bucket is made if it is missing"},
 	{"tag", 0, "K=V", "a tag; may be repeated"},
 	{"role", 0, "ARN", "the role it runs as"},

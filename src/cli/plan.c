@@ -19,6 +19,18 @@ void *plan_grow(struct arena *a, void **array, size_t *n, size_t size)
 	return more + (*n)++ * size;
 }
 
+void plan_public_url(struct plan *p, const struct plan_function *f)
+{
+	*plan_add(p, permissions) = (struct plan_permission){
+		.function = f->name,
+		.qualifier = f->alias,
+		.statement_id = STR("FunctionURLAllowPublicAccess"),
+		.action = STR("lambda:InvokeFunctionUrl"),
+		.principal = STR("*"),
+		.url_auth = STR("NONE"),
+	};
+}
+
 void plan_note(struct plan *p, const char *fmt, ...)
 {
 	_cleanup_(buf_done) struct buf b = BUF_NULL;

@@ -5,320 +5,9 @@
 
 #include "base/buf.h"
 #include "cli/template_eval.h"
+#include "cli/template_props.h"
 
-union item {
-	struct plan_function *function;
-	struct plan_bucket *bucket;
-	struct plan_permission *permission;
-	struct plan_trigger *trigger;
-};
-
-struct property {
-	const char *name;
-	/* v is evaluated. NULL: accepted, and it changes nothing. */
-	int (*set)(struct template *t, union item it, const json_t *v);
-};
-
-static int apply_properties(struct template *t, const char *type, const struct property *table, const json_t *props,
-			    union item it)
-{
-	const char *key;
-	json_t *v;
-
-	if (props && !json_is_object(props))
-		return template_fail(t, "must be a mapping");
-	json_object_foreach((json_t *)props, key, v)
-	{
-		const struct property *p = table;
-		_cleanup_json_ json_t *done = NULL;
-		int r = 0;
-
-		template_enter(t, key);
-		while (p->name && strcmp(p->name, key) != 0)
-			p++;
-		if (!p->name)
-			return template_fail(t, "this property of %s is not supported", type);
-		if (p->set) {
-			done = template_eval(t, v);
-			if (!done)
-				return -1;
-			if (!json_is_null(done))
-				r = p->set(t, it, done);
-		}
-		if (r < 0)
-			return -1;
-		template_leave(t);
-	}
-	return 0;
-}
-
-static int want_text(struct template *t, const json_t *v, struct str *ret)
-{
-	return template_text(t, v, ret) ? 0 : template_fail(t, "must be a string");
-}
-
-static int want_number(struct template *t, const json_t *v, uint64_t *ret)
-{
-	struct str s;
-
-	if (!template_text(t, v, &s) || !str_to_u64(s, ret) || *ret == 0)
-		return template_fail(t, "must be a whole number above 0");
-	return 0;
-}
-
-#define FUNCTION_TEXT(member)                                                                                          \
-	static int set_##member(struct template *t, union item it, const json_t *v)                                    \
-	{                                                                                                              \
-		return want_text(t, v, &it.function->member);                                                          \
-	}
-#define FUNCTION_NUMBER(member)                                                                                        \
-	static int set_##member(struct template *t, union item it, const json_t *v)                                    \
-	{                                                                                                              \
-		return want_number(t, v, &it.function->member);                                                        \
-	}
-FUNCTION_TEXT(handler)
-FUNCTION_TEXT(runtime)
-FUNCTION_TEXT(description)
-FUNCTION_NUMBER(timeout_s)
-FUNCTION_NUMBER(memory_mb)
-
-static int set_role(struct template *t, union item it, const json_t *v)
-{
-	struct str role;
-
-	if (want_text(t, v, &role) < 0)
-		return -1;
-	if (!str_starts(role, STR("arn:")))
-		role = str_from(arena_printf(&t->plan->arena, "arn:aws:iam::%.*s:role/%.*s", STR_ARG(t->conf->account),
-					     STR_ARG(role)));
-	it.function->role = role;
-	return 0;
-}
-
-/* A mapping of names to scalars, over what is there already (Globals first, then the function's own). */
-static int merge_kv(struct template *t, const json_t *v, struct kv **list, size_t *n)
-{
-	const char *key;
-	json_t *e;
-
-	if (!json_is_object(v))
-		return template_fail(t, "must be a mapping of names to values");
-	json_object_foreach((json_t *)v, key, e)
-	{
-		struct str name = arena_str(&t->plan->arena, str_from(key)), text;
-		struct kv *at = NULL;
-
-		if (!template_text(t, e, &text))
-			return template_fail(t, "%s must be a string", key);
-		for (size_t i = 0; i < *n; i++)
-			if (str_eq((*list)[i].k, name))
-				at = &(*list)[i];
-		if (!at)
-			at = plan_grow(&t->plan->arena, (void **)list, n, sizeof(**list));
-		*at = (struct kv){name, text};
-	}
-	return 0;
-}
-
-static int set_environment(struct template *t, union item it, const json_t *v)
-{
-	const char *key;
-	json_t *e;
-
-	it.function->env_said = true;
-	if (!json_is_object(v))
-		return template_fail(t, "must be a mapping with Variables");
-	json_object_foreach((json_t *)v, key, e)
-	{
-		if (strcmp(key, "Variables") != 0)
-			return template_fail(t, "%s is not supported (Variables is)", key);
-		if (merge_kv(t, e, &it.function->env, &it.function->n_env) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* SAM: a mapping. CloudFormation: a list of {Key, Value}. */
-static int set_tags(struct template *t, union item it, const json_t *v)
-{
-	_cleanup_json_ json_t *map = json_object();
-	json_t *e;
-	size_t i;
-
-	if (!json_is_array(v))
-		return merge_kv(t, v, &it.function->tags, &it.function->n_tags);
-	json_array_foreach((json_t *)v, i, e)
-	{
-		const char *key = json_string_value(json_object_get(e, "Key"));
-
-		if (!key || !json_object_get(e, "Value"))
-			return template_fail(t, "each tag needs Key and Value");
-		json_object_set(map, key, json_object_get(e, "Value"));
-	}
-	return merge_kv(t, map, &it.function->tags, &it.function->n_tags);
-}
-
-static void code_from_text(struct plan_function *f, struct str s)
-{
-	struct str rest = str_sub(s, strlen("s3://"), s.n);
-
-	f->code_kind = PLAN_CODE_PATH;
-	f->code = s;
-	if (str_starts(s, STR("s3://")) && str_cut(rest, '/', &f->code, &f->code_key))
-		f->code_kind = PLAN_CODE_S3;
-}
-
-/* Members of the object forms of a function's code: {"Bucket", "Key"}, {"S3Bucket", "S3Key"}, {"ZipFile"}. */
-static int set_code(struct template *t, union item it, const json_t *v)
-{
-	struct plan_function *f = it.function;
-	struct str s;
-	const char *key;
-	json_t *e;
-
-	if (template_text(t, v, &s)) {
-		code_from_text(f, s);
-		return 0;
-	}
-	f->code_kind = PLAN_CODE_NONE;
-	f->code = f->code_key = STR_NULL;
-	json_object_foreach((json_t *)v, key, e)
-	{
-		if (want_text(t, e, &s) < 0)
-			return -1;
-		if (strcmp(key, "ZipFile") == 0) {
-			f->code_kind = PLAN_CODE_INLINE;
-			f->code = s;
-		} else if (strcmp(key, "Bucket") == 0 || strcmp(key, "S3Bucket") == 0) {
-			f->code_kind = PLAN_CODE_S3;
-			f->code = s;
-		} else if (strcmp(key, "Key") == 0 || strcmp(key, "S3Key") == 0) {
-			f->code_key = s;
-		} else {
-			return template_fail(t, "%s is not supported here", key);
-		}
-	}
-	if (f->code_kind == PLAN_CODE_NONE || (f->code_kind == PLAN_CODE_S3 && f->code_key.n == 0))
-		return template_fail(t, "must be a path, s3://BUCKET/KEY, or a mapping with bucket and key");
-	return 0;
-}
-
-static int set_inline(struct template *t, union item it, const json_t *v)
-{
-	it.function->code_kind = PLAN_CODE_INLINE;
-	return want_text(t, v, &it.function->code);
-}
-
-static int set_ephemeral(struct template *t, union item it, const json_t *v)
-{
-	const json_t *size = json_object_get(v, "Size");
-
-	return size ? want_number(t, size, &it.function->ephemeral_mb) : template_fail(t, "needs Size");
-}
-
-static int set_architectures(struct template *t, union item it, const json_t *v)
-{
-	if (json_array_size(v) == 1 && json_is_string(json_array_get(v, 0)) &&
-	    strcmp(json_string_value(json_array_get(v, 0)), "x86_64") == 0)
-		return 0;
-	return template_fail(t, "only [x86_64] is supported");
-}
-
-static int set_package_type(struct template *t, union item it, const json_t *v)
-{
-	struct str s;
-
-	if (template_text(t, v, &s) && str_eqz(s, "Zip"))
-		return 0;
-	return template_fail(t, "only Zip is supported");
-}
-
-static int set_policies(struct template *t, union item it, const json_t *v)
-{
-	plan_note(t->plan,
-		  "%.*s: Policies are accepted, but roles are not narrowed yet: a function may use all of this "
-		  "server's S3 and Lambda",
-		  STR_ARG(it.function->logical));
-	return 0;
-}
-
-static const struct property sam_function[] = {
-	{"FunctionName", NULL}, /* template_name */
-	{"Handler", set_handler},
-	{"Runtime", set_runtime},
-	{"CodeUri", set_code},
-	{"InlineCode", set_inline},
-	{"Description", set_description},
-	{"MemorySize", set_memory_mb},
-	{"Timeout", set_timeout_s},
-	{"Environment", set_environment},
-	{"Tags", set_tags},
-	{"Role", set_role},
-	{"Policies", set_policies},
-	{"EphemeralStorage", set_ephemeral},
-	{"Architectures", set_architectures},
-	{"PackageType", set_package_type},
-	{"Events", NULL}, /* the second walk */
-	{0},
-};
-
-static const struct property sam_globals[] = {
-	{"Handler", set_handler},
-	{"Runtime", set_runtime},
-	{"CodeUri", set_code},
-	{"MemorySize", set_memory_mb},
-	{"Timeout", set_timeout_s},
-	{"Environment", set_environment},
-	{"Tags", set_tags},
-	{"EphemeralStorage", set_ephemeral},
-	{"Architectures", set_architectures},
-	{0},
-};
-
-static const struct property lambda_function[] = {
-	{"FunctionName", NULL},
-	{"Handler", set_handler},
-	{"Runtime", set_runtime},
-	{"Code", set_code},
-	{"Description", set_description},
-	{"MemorySize", set_memory_mb},
-	{"Timeout", set_timeout_s},
-	{"Environment", set_environment},
-	{"Tags", set_tags},
-	{"Role", set_role},
-	{"EphemeralStorage", set_ephemeral},
-	{"Architectures", set_architectures},
-	{"PackageType", set_package_type},
-	{0},
-};
-
-static int plan_function_of(struct template *t, const char *logical, const char *type, const json_t *props)
-{
-	bool sam = strcmp(type, TYPE_SAM_FUNCTION) == 0;
-	const json_t *global = json_object_get(t->globals, "Function");
-	struct plan_function *f = plan_add(t->plan, functions);
-	union item it = {.function = f};
-
-	f->logical = arena_str(&t->plan->arena, str_from(logical));
-	f->env_said = true;
-	if (template_name(t, logical, &f->name) < 0)
-		return -1;
-	if (sam && global && apply_properties(t, "Globals.Function", sam_globals, global, it) < 0)
-		return -1;
-	if (apply_properties(t, type, sam ? sam_function : lambda_function, props, it) < 0)
-		return -1;
-	if (f->handler.n == 0)
-		return template_fail(t, "needs a Handler, as in handler.lambda_handler");
-	if (f->runtime.n == 0)
-		return template_fail(t, "needs a Runtime, as in python3.11");
-	if (f->code_kind == PLAN_CODE_NONE && sam)
-		code_from_text(f, STR("."));
-	else if (f->code_kind == PLAN_CODE_NONE)
-		return template_fail(t, "needs Code");
-	return 0;
-}
-
-static const struct property bucket_properties[] = {
+static const struct template_property bucket_properties[] = {
 	{"BucketName", NULL},
 	{"NotificationConfiguration", NULL}, /* the second walk */
 	{0},
@@ -330,7 +19,7 @@ static int plan_bucket_of(struct template *t, const char *logical, const char *t
 
 	if (template_name(t, logical, &b->name) < 0)
 		return -1;
-	return apply_properties(t, type, bucket_properties, props, (union item){.bucket = b});
+	return template_properties(t, type, bucket_properties, props, (union template_item){.bucket = b});
 }
 
 static int plan_role_of(struct template *t, const char *logical, const char *type, const json_t *props)
@@ -348,20 +37,25 @@ static struct str function_name(struct str s)
 }
 
 #define PERMISSION_TEXT(member)                                                                                        \
-	static int set_permission_##member(struct template *t, union item it, const json_t *v)                         \
+	static int set_permission_##member(struct template *t, union template_item it, const json_t *v)                \
 	{                                                                                                              \
-		return want_text(t, v, &it.permission->member);                                                        \
+		return template_want_text(t, v, &it.permission->member);                                               \
 	}
 PERMISSION_TEXT(function)
 PERMISSION_TEXT(action)
 PERMISSION_TEXT(principal)
 PERMISSION_TEXT(source_arn)
 PERMISSION_TEXT(source_account)
+PERMISSION_TEXT(url_auth)
 
-static const struct property permission_properties[] = {
-	{"FunctionName", set_permission_function},        {"Action", set_permission_action},
-	{"Principal", set_permission_principal},          {"SourceArn", set_permission_source_arn},
-	{"SourceAccount", set_permission_source_account}, {0},
+static const struct template_property permission_properties[] = {
+	{"FunctionName", set_permission_function},
+	{"Action", set_permission_action},
+	{"Principal", set_permission_principal},
+	{"SourceArn", set_permission_source_arn},
+	{"SourceAccount", set_permission_source_account},
+	{"FunctionUrlAuthType", set_permission_url_auth},
+	{0},
 };
 
 static int plan_permission_of(struct template *t, const char *logical, const char *type, const json_t *props)
@@ -369,7 +63,7 @@ static int plan_permission_of(struct template *t, const char *logical, const cha
 	struct plan_permission *p = plan_add(t->plan, permissions);
 
 	p->statement_id = arena_str(&t->plan->arena, str_from(logical));
-	if (apply_properties(t, type, permission_properties, props, (union item){.permission = p}) < 0)
+	if (template_properties(t, type, permission_properties, props, (union template_item){.permission = p}) < 0)
 		return -1;
 	p->function = function_name(p->function);
 	if (p->function.n == 0 || p->action.n == 0 || p->principal.n == 0)
@@ -407,13 +101,13 @@ static int read_events(struct template *t, struct plan_trigger *g, const json_t 
 	struct str s;
 
 	if (!json_is_array(v)) {
-		if (want_text(t, v, &s) < 0)
+		if (template_want_text(t, v, &s) < 0)
 			return -1;
 		*(struct str *)plan_grow(&t->plan->arena, (void **)&g->events, &g->n_events, sizeof(s)) = s;
 		return 0;
 	}
 	for (size_t i = 0; i < json_array_size(v); i++) {
-		if (want_text(t, json_array_get(v, i), &s) < 0)
+		if (template_want_text(t, json_array_get(v, i), &s) < 0)
 			return -1;
 		*(struct str *)plan_grow(&t->plan->arena, (void **)&g->events, &g->n_events, sizeof(s)) = s;
 	}
@@ -440,37 +134,37 @@ static void allow_bucket(struct plan *p, const struct plan_trigger *g)
 		}
 }
 
-static int trigger_bucket(struct template *t, union item it, const json_t *v)
+static int trigger_bucket(struct template *t, union template_item it, const json_t *v)
 {
-	return want_text(t, v, &it.trigger->bucket);
+	return template_want_text(t, v, &it.trigger->bucket);
 }
 
-static int trigger_events(struct template *t, union item it, const json_t *v)
+static int trigger_events(struct template *t, union template_item it, const json_t *v)
 {
 	return read_events(t, it.trigger, v);
 }
 
-static int trigger_filter(struct template *t, union item it, const json_t *v)
+static int trigger_filter(struct template *t, union template_item it, const json_t *v)
 {
 	return read_filter(t, it.trigger, v);
 }
 
-static int trigger_function(struct template *t, union item it, const json_t *v)
+static int trigger_function(struct template *t, union template_item it, const json_t *v)
 {
-	if (want_text(t, v, &it.trigger->function) < 0)
+	if (template_want_text(t, v, &it.trigger->function) < 0)
 		return -1;
 	it.trigger->function = function_name(it.trigger->function);
 	return 0;
 }
 
-static const struct property sam_s3_event[] = {
+static const struct template_property sam_s3_event[] = {
 	{"Bucket", trigger_bucket},
 	{"Events", trigger_events},
 	{"Filter", trigger_filter},
 	{0},
 };
 
-static const struct property bucket_notification[] = {
+static const struct template_property bucket_notification[] = {
 	{"Event", trigger_events},
 	{"Function", trigger_function},
 	{"Filter", trigger_filter},
@@ -487,8 +181,8 @@ static int plan_event(struct template *t, struct str function, const json_t *eve
 	g = plan_add(t->plan, triggers);
 	g->function = function;
 	template_enter(t, "Properties");
-	if (apply_properties(t, "an S3 event", sam_s3_event, json_object_get(event, "Properties"),
-			     (union item){.trigger = g}) < 0)
+	if (template_properties(t, "an S3 event", sam_s3_event, json_object_get(event, "Properties"),
+				(union template_item){.trigger = g}) < 0)
 		return -1;
 	if (g->bucket.n == 0 || g->n_events == 0)
 		return template_fail(t, "an S3 event needs Bucket and Events");
@@ -542,7 +236,8 @@ static int join_bucket(struct template *t, const char *logical, const json_t *pr
 		struct plan_trigger *g = plan_add(t->plan, triggers);
 
 		g->bucket = name;
-		if (apply_properties(t, "LambdaConfigurations", bucket_notification, e, (union item){.trigger = g}) < 0)
+		if (template_properties(t, "LambdaConfigurations", bucket_notification, e,
+					(union template_item){.trigger = g}) < 0)
 			return -1;
 		if (g->function.n == 0 || g->n_events == 0)
 			return template_fail(t, "each of LambdaConfigurations needs Event and Function");
@@ -556,8 +251,10 @@ static const struct resource_type {
 	int (*plan)(struct template *t, const char *logical, const char *type, const json_t *props);
 	int (*join)(struct template *t, const char *logical, const json_t *props);
 } resource_types[] = {
-	{TYPE_SAM_FUNCTION, plan_function_of, join_function},
-	{TYPE_FUNCTION, plan_function_of, NULL},
+	{TYPE_SAM_FUNCTION, template_function, join_function},
+	{TYPE_FUNCTION, template_function, NULL},
+	{TYPE_SAM_LAYER, template_layer, NULL},
+	{TYPE_LAYER, template_layer, NULL},
 	{TYPE_BUCKET, plan_bucket_of, join_bucket},
 	{TYPE_PERMISSION, plan_permission_of, NULL},
 	{TYPE_ROLE, plan_role_of, NULL},

@@ -109,6 +109,11 @@ static bool is_function(const char *type)
 	return strcmp(type, TYPE_SAM_FUNCTION) == 0 || strcmp(type, TYPE_FUNCTION) == 0;
 }
 
+static bool is_layer(const char *type)
+{
+	return strcmp(type, TYPE_SAM_LAYER) == 0 || strcmp(type, TYPE_LAYER) == 0;
+}
+
 int template_name(struct template *t, const char *logical, struct str *ret)
 {
 	const json_t *r = resource(t, logical), *props = json_object_get(r, "Properties");
@@ -116,6 +121,7 @@ int template_name(struct template *t, const char *logical, struct str *ret)
 	const char *key = is_function(type)                ? "FunctionName"
 			  : strcmp(type, TYPE_BUCKET) == 0 ? "BucketName"
 			  : strcmp(type, TYPE_ROLE) == 0   ? "RoleName"
+			  : is_layer(type)                 ? "LayerName"
 							   : NULL;
 	const json_t *said = key ? json_object_get(props, key) : NULL;
 	char *name;
@@ -202,10 +208,27 @@ static json_t *ref(struct template *t, const char *name)
 	r = parameter(t, name, &v);
 	if (r <= 0)
 		return r == 0 ? v : NULL;
+	if (is_layer(type_of(resource(t, name))))
+		return json_sprintf(PLAN_LAYER "%s" PLAN_END, name); /* a version that is not published yet */
 	if (resource(t, name))
 		return template_name(t, name, &s) < 0 ? NULL : text_json(s);
 	template_fail(t, "!Ref %s: the template has no parameter or resource of that name", name);
 	return NULL;
+}
+
+/* SAM makes a resource FUNCTIONUrl beside a function with a FunctionUrlConfig. NULL: it is not that. */
+static json_t *function_url(struct template *t, const char *logical, const char *attribute)
+{
+	struct str s = str_from(logical), name;
+	char *function;
+
+	if (!str_ends(s, STR("Url")) || strcmp(attribute, "FunctionUrl") != 0)
+		return NULL;
+	function = arena_dup(&t->plan->arena, str_sub(s, 0, s.n - 3));
+	if (!json_object_get(json_object_get(resource(t, function), "Properties"), "FunctionUrlConfig") ||
+	    template_name(t, function, &name) < 0)
+		return NULL;
+	return json_sprintf(PLAN_URL "%.*s" PLAN_END, STR_ARG(name));
 }
 
 static json_t *get_att(struct template *t, const char *logical, const char *attribute)
@@ -214,7 +237,10 @@ static json_t *get_att(struct template *t, const char *logical, const char *attr
 	const struct template_conf *c = t->conf;
 	const char *type = type_of(r);
 	struct str name;
+	json_t *url = r ? NULL : function_url(t, logical, attribute);
 
+	if (url)
+		return url;
 	if (!r) {
 		template_fail(t, "!GetAtt %s.%s: the template has no resource %s", logical, attribute, logical);
 		return NULL;

@@ -33,6 +33,8 @@ int template_name(struct template *t, const char *logical, struct str *ret);
 
 #define TYPE_SAM_FUNCTION "AWS::Serverless::Function"
 #define TYPE_FUNCTION     "AWS::Lambda::Function"
+#define TYPE_SAM_LAYER    "AWS::Serverless::LayerVersion"
+#define TYPE_LAYER        "AWS::Lambda::LayerVersion"
 #define TYPE_PERMISSION   "AWS::Lambda::Permission"
 #define TYPE_BUCKET       "AWS::S3::Bucket"
 #define TYPE_ROLE         "AWS::IAM::Role"

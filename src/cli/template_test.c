@@ -107,6 +107,48 @@ static void cloudformation(void **state)
 	assert_text(p.permissions[0].statement_id, "P");
 }
 
+static void versions(void **state)
+{
+	static const char text[] =
+		"Globals: {Function: {Layers: ['arn:aws:lambda:eu-west-1:123456789012:layer:g:1']}}\n" HEAD
+		"  L:\n    Type: AWS::Serverless::LayerVersion\n    Properties:\n      LayerName: tools\n"
+		"      ContentUri: layer/\n      CompatibleRuntimes: [python3.11]\n      LicenseInfo: MIT\n"
+		"  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: provided.al2023\n"
+		"      Layers: [!Ref L]\n      AutoPublishAlias: live\n      ReservedConcurrentExecutions: 0\n"
+		"      ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 2}\n"
+		"      SnapStart: {ApplyOn: PublishedVersions}\n      EphemeralStorage: {Size: 1024}\n"
+		"      FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM, Cors: {AllowOrigins: ['*']}}\n"
+		"  W:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: web\n"
+		"      Tags: {'wick:command': node server.js}\n"
+		"Outputs:\n  U: {Value: !Sub '${FUrl.FunctionUrl}x'}\n  L: {Value: !Ref L}\n";
+	_cleanup_(plan_done) struct plan p = {0};
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	const struct plan_function *f;
+
+	assert_int_equal(plan(text, NULL, 0, &p, &err), 0);
+	assert_int_equal(p.n_layers, 1);
+	assert_text(p.layers[0].name, "tools");
+	assert_text(p.layers[0].code, "layer/");
+	assert_text(p.layers[0].runtimes[0], "python3.11");
+	f = &p.functions[0];
+	assert_text(f->handler, "bootstrap");
+	assert_int_equal(f->n_layers, 2);
+	assert_text(f->layers[1], PLAN_LAYER "L" PLAN_END);
+	assert_text(f->alias, "live");
+	assert_true(f->reserved_said && f->reserved == 0);
+	assert_int_equal(f->provisioned, 2);
+	assert_text(f->snap_start, "PublishedVersions");
+	assert_int_equal(f->ephemeral_mb, 1024);
+	assert_true(f->url);
+	assert_text(f->url_mode, "RESPONSE_STREAM");
+	assert_text(f->url_cors, "{\"AllowOrigins\":[\"*\"]}");
+	assert_text(p.permissions[0].url_auth, "NONE");
+	assert_text(p.permissions[0].qualifier, "live");
+	assert_text(p.functions[1].handler, "web");
+	assert_text(p.outputs[0].value, PLAN_URL "stack-F" PLAN_END "x");
+	assert_text(p.outputs[1].value, PLAN_LAYER "L" PLAN_END);
+}
+
 static void parameters(void **state)
 {
 	static const char text[] = "Parameters:\n  N: {Type: String}\n" HEAD FN "      FunctionName: !Ref N\n";
@@ -136,8 +178,23 @@ static void refused(void **state)
 		{HEAD "  Q:\n    Type: AWS::SQS::Queue\n",
 		 "t.yaml:2: Resources.Q: a resource of type AWS::SQS::Queue is not supported"},
 		{HEAD "  Q: 5\n", "a resource of type (none)"},
-		{HEAD FN "      Layers: [x]\n", "t.yaml:7: Resources.F.Properties.Layers: this property of "
-						"AWS::Serverless::Function is not supported"},
+		{HEAD FN "      VpcConfig: {}\n", "t.yaml:7: Resources.F.Properties.VpcConfig: this property of "
+						  "AWS::Serverless::Function is not supported"},
+		{HEAD FN "      Layers: [x]\n", "t.yaml:7: Resources.F.Properties.Layers: x is no layer"},
+		{HEAD FN "      Layers: x\n", "must be a list of layers"},
+		{HEAD FN "      SnapStart: {ApplyOn: Always}\n", "needs ApplyOn: PublishedVersions, or None"},
+		{HEAD FN "      ReservedConcurrentExecutions: -1\n", "must be a whole number"},
+		{HEAD FN "      ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 2}\n",
+		 "needs AutoPublishAlias"},
+		{HEAD FN "      ProvisionedConcurrencyConfig: {}\n", "needs ProvisionedConcurrentExecutions"},
+		{HEAD FN "      FunctionUrlConfig: {}\n", "needs AuthType"},
+		{HEAD FN "      FunctionUrlConfig: {AuthType: OPEN}\n", "AuthType must be NONE or AWS_IAM"},
+		{HEAD FN "      FunctionUrlConfig: {AuthType: NONE, InvokeMode: X}\n", "InvokeMode must be"},
+		{HEAD FN "      FunctionUrlConfig: {AuthType: NONE, Cors: {Origins: ['*']}}\n", "Cors: Origins"},
+		{HEAD FN "      FunctionUrlConfig: {AuthType: NONE, Zone: x}\n", "Zone is not supported here"},
+		{HEAD "  L: {Type: AWS::Serverless::LayerVersion}\n", "needs ContentUri"},
+		{HEAD "  L: {Type: AWS::Lambda::LayerVersion, Properties: {ContentUri: x/}}\n",
+		 "this property of AWS::Lambda::LayerVersion is not supported"},
 		{HEAD FN "      Timeout: soon\n", "whole number above 0"},
 		{HEAD FN "      Handler2: !Ref F\n", "not supported"},
 		{HEAD FN "      Description: !Ref Nobody\n", "!Ref Nobody: the template has no parameter or resource"},
@@ -153,7 +210,8 @@ static void refused(void **state)
 		{HEAD FN "    Condition: C\n", "the attribute Condition is not supported"},
 		{"Conditions: {}\n" HEAD FN, "Conditions: this section is not supported"},
 		{"Globals: {Api: {}}\n" HEAD FN, "only Function is supported in Globals"},
-		{HEAD "  F: {Type: AWS::Serverless::Function}\n", "needs a Handler"},
+		{HEAD "  F: {Type: AWS::Serverless::Function}\n", "needs a Runtime"},
+		{HEAD "  F: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.11}}\n", "needs a Handler"},
 		{HEAD "  B: {Type: AWS::S3::Bucket, Properties: {VersioningConfiguration: {}}}\n",
 		 "this property of AWS::S3::Bucket"},
 		{HEAD "  P: {Type: AWS::Lambda::Permission}\n", "needs FunctionName, Action and Principal"},
@@ -172,10 +230,8 @@ static void refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole),
-		cmocka_unit_test(cloudformation),
-		cmocka_unit_test(parameters),
-		cmocka_unit_test(refused),
+		cmocka_unit_test(whole),      cmocka_unit_test(cloudformation), cmocka_unit_test(versions),
+		cmocka_unit_test(parameters), cmocka_unit_test(refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

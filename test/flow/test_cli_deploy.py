@@ -127,6 +127,7 @@ def test_refused_templates_deploy_nothing(wick, tmp_path):
     for extra, message in (
             ("  Q:\n    Type: AWS::SQS::Queue\n", "template.yaml:8: Resources.Q: a resource of type AWS::SQS::Queue"),
             ("      ProvisionedConcurrencyConfig: {}\n", "ProvisionedConcurrencyConfig"),
+            ("      VpcConfig: {}\n", "VpcConfig"),
             ("      CodeUri: nowhere/\n", "nowhere"),
             ("      Description: !Ref X\n", "!Ref X"),
             ("      Description: !Nonsense X\n", "Nonsense"),

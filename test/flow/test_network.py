@@ -36,7 +36,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(str(n).encode())
     def log_message(self, *args): pass
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer): daemon_threads = True
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
 http = Server(("0.0.0.0", 80), Handler)
 threading.Thread(target=http.serve_forever, daemon=True).start()
 tcp = socket.create_server(("0.0.0.0", 53))
@@ -90,8 +92,8 @@ except OSError as e:
 class Space:
     """A process with namespaces of its own, in which others run."""
 
-    def __init__(self, *flags):
-        self.process = subprocess.Popen(["unshare", *flags, "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE,
+    def __init__(self, *flags, prefix=()):
+        self.process = subprocess.Popen([*prefix, "unshare", *flags, "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"\n"
         self.pid = self.process.pid
@@ -143,9 +145,9 @@ def machine(tmp_path_factory):
 class Net:
     """A box, and wick-net as the node starts it."""
 
-    def __init__(self, machine, *args, prefix=(), worker=None):
-        self.box = Space("-U", "-n")
-        pidfd = os.pidfd_open(worker or self.box.pid)
+    def __init__(self, machine, *args, prefix=(), box_prefix=()):
+        self.box = Space("-U", "-n", prefix=box_prefix)
+        pidfd = os.pidfd_open(self.box.pid)
         self.go, go = os.pipe()
         self.lifetime, lifetime = socket.socketpair()
         moved = [os.dup2(fd, 100 + i) for i, fd in enumerate((pidfd, go, lifetime.fileno()))]
@@ -321,6 +323,21 @@ def test_device_that_cannot_be_opened(net):
     n = net(up=False, prefix=hide)
     assert n.wait() == ("open /dev/net/tun: the kernel module is missing (modprobe tun): No such file or directory\n")
     assert n.process.returncode == 1
-    n = net(up=False, prefix=("unshare", "-m", "sh", "-c", 'mount --bind /etc/shadow /dev/net/tun && '
-                              'exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"', "-"))
-    assert "Operation not permitted" in n.wait()  # the box is not this user's
+    n = net(up=False, prefix=ORDINARY)
+    assert n.wait().startswith("enter the network of the box: ")  # it is not his
+
+
+ORDINARY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+
+
+def test_as_an_ordinary_user(net, tmp_path):
+    """Who may open the device, and owns the box."""
+    n = net(up=False, prefix=ORDINARY, box_prefix=ORDINARY)
+    assert n.wait() == ("open /dev/net/tun: who runs Wick may not (chmod 0666 /dev/net/tun): Permission denied\n")
+    device = tmp_path / "tun"
+    os.mknod(device, 0o20666, os.makedev(10, 200))
+    os.chmod(device, 0o666)
+    n = net(prefix=("unshare", "-m", "sh", "-c", 'mount --bind %s /dev/net/tun && exec "$@"' % device, "-", *ORDINARY),
+            box_prefix=ORDINARY)
+    assert n.probe("get", PUBLIC, 80, 0) == "ok 5"
+    assert n.probe("get", WORLD, 80, 0) == REFUSED
