@@ -76,8 +76,7 @@ static char *names_join(struct names *l)
 		buf_adds(&b, l->at[i]);
 		free(l->at[i]);
 	}
-	buf_cstr(&b);
-	return b.p;
+	return b.p ? b.p : xstrdup("");
 }
 
 static bool plain_name(struct str s)
