@@ -5,6 +5,7 @@
 #include "box/box.h"
 
 #include "box/rights.h"
+#include "box/sanitizer.h"
 #include "sys/clock.h"
 #include "sys/landlock.h"
 #include "sys/mnt.h"
@@ -363,6 +364,7 @@ static int end_rights(struct box *b, const struct box_op *op, struct err *err)
 			return err_set(err, -r, "Landlock");
 		b->result->landlocked = true;
 	}
+	sanitizer_boxed();
 	return rights_give_up((enum box_profile)op->value, err);
 }
 
