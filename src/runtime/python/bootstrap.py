@@ -34,7 +34,6 @@ _usual = set()        # those of them that every zygote has
 _tops = set()         # the first parts of their names
 _finder = None
 _handler = None
-_pid = 0               # of the zygote, or of the snapshot
 _env_credentials = []  # weak references to what botocore took from the environment before a snapshot
 _open_files = []       # what a snapshot had open: (fd, path, flags, position)
 

@@ -159,8 +159,14 @@ void interpreter_before_fork(void)
 
 void interpreter_after_fork_in_parent(void)
 {
+	PyObject *r;
+
 	if (process_runs_fork_hooks())
 		PyOS_AfterFork_Parent();
+	r = PyObject_CallMethod(bootstrap, "fresh_randomness", NULL);
+	if (!r)
+		PyErr_Print();
+	Py_XDECREF(r);
 }
 
 void interpreter_after_fork_in_child(void)

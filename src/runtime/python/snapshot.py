@@ -65,7 +65,6 @@ def in_words(error):
 
 def snapshot():
     """Initialises the function once and then is the parent of its workers."""
-    global _pid
     HOOKS["botocore.credentials"] = hook_credentials
     hang_hooks({"botocore.credentials": hook_credentials})
     initialise()
@@ -79,9 +78,9 @@ def snapshot():
         fail(Fault("Runtime.SnapshotError", "The function has %d threads after its initialisation, and threads are not "
                    "part of a snapshot: start them in a hook after the restore" % threads))
     flush()
-    _pid = os.getpid()
     _wick_process.run_fork_hooks()  # the function's own
     _wick_process.stir(True)
+    fresh_randomness()
     _open_files.extend(open_files())
     gc.collect()
     gc.freeze()
@@ -96,7 +95,6 @@ def restore():
     own_environment()
     if _handler is None:
         fail(Fault("Runtime.SnapshotError", "There is no snapshot to restore from"))
-    own_randomness()
     reopen_files()
     renew_credentials()
     try:

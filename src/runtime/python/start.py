@@ -17,7 +17,7 @@ WARM = "import json\ndef handler(event, context):\n    return {'a': [event, *b] 
 def preload(names):
     """In the zygote: imports modules of the machine. Returns the names that could be, blanks between. Raises where one
     leaves a thread: a process with threads cannot be forked."""
-    global _tops, _usual, _finder, _pid
+    global _tops, _usual
     before = set(sys.modules)
     loaded = []
     register = watch_fork_hooks()
@@ -38,11 +38,11 @@ def preload(names):
         if name not in before and module is not None:
             _preloaded[name] = module
     _tops = {top(name) for name in _preloaded}
-    _pid = os.getpid()
     hang_hooks(HOOKS)
     sys.meta_path.append(LastFinder)
     warm()
     _wick_process.stir(True)
+    fresh_randomness()
     # What is loaded stays: the collector need not look at it again, and a fork shares its pages.
     gc.collect()
     gc.freeze()
@@ -62,7 +62,7 @@ def preload_one(name):
 
 def watch_fork_hooks():
     """Hooks of os.register_at_fork run at every fork of a worker, too, but those of the standard library need not, in a
-    process without threads: they mend locks, and `random` (see own_randomness). If they are all there are, none run."""
+    process without threads: they mend locks, and `random` (see fresh_randomness). If they are all there are, none run."""
     register = os.register_at_fork
 
     def register_at_fork(**hooks):
@@ -113,8 +113,7 @@ def warm():
     for _ in range(16):
         exec(compile(WARM, "<wick>", "exec"), {})
         own_environment()
-        own_randomness()
-        files = own_path()
+        own_path()
         try:
             load_handler("app.handler", "/nonexistent", ["app.py"])
         except FileNotFoundError:
@@ -124,6 +123,27 @@ def warm():
     serve(lambda event, context: event, WarmLane(64))
     del sys.path[:3 * 16]
     _finder.asked.clear()
+
+
+def fresh_randomness():
+    """After each fork, in the parent: what the next worker will be born with. There it costs no worker any time, and no
+    two share it. What asks the system each time needs nothing; OpenSSL would notice a fork by the process id, but all
+    that fork from a snapshot have number 1, as it has."""
+    modules = sys.modules
+    try:
+        _wick_process.stir(False)
+        if "random" in modules:
+            modules["random"].seed()
+        if "numpy.random" in modules:
+            modules["numpy.random"].seed()
+        if "tempfile" in modules:
+            modules["tempfile"]._name_sequence = None
+        if "uuid" in modules:
+            # libuuid keeps a node and a sequence that all would share.
+            modules["uuid"]._generate_time_safe = None
+            modules["uuid"]._node = int.from_bytes(os.urandom(6), "big") | 1 << 40
+    except Exception as e:  # a module of the function by that name
+        sys.stderr.write("wick-python: randomness: %s: %s\n" % (type(e).__name__, e))
 
 
 # --- In the worker ------------------------------------------------------------------------------------------------
@@ -149,27 +169,6 @@ def own_environment():
     context.log_group_name = name and text(name)
     name = data.get(b"AWS_LAMBDA_LOG_STREAM_NAME")
     context.log_stream_name = name and text(name)
-
-
-def own_randomness():
-    """What asks the system each time needs nothing; what keeps a state gets a new one."""
-    modules = sys.modules
-    cloned = os.getpid() == _pid  # what notices a fork by the process id does not notice this one
-    try:
-        if cloned:
-            _wick_process.stir(False)
-        if "random" in modules:
-            modules["random"].seed()
-        if "numpy.random" in modules:
-            modules["numpy.random"].seed(list(memoryview(os.urandom(32)).cast("I")))
-        if "tempfile" in modules and (cloned or modules["tempfile"]._name_sequence is not None):
-            modules["tempfile"]._name_sequence = None
-        if "uuid" in modules and (cloned or modules["uuid"]._node is not None):
-            # libuuid keeps a node and a sequence that clones would share.
-            modules["uuid"]._generate_time_safe = None
-            modules["uuid"]._node = int.from_bytes(os.urandom(6), "big") | 1 << 40
-    except Exception as e:  # a module of the function by that name
-        sys.stderr.write("wick-python: randomness: %s: %s\n" % (type(e).__name__, e))
 
 
 def top(name):
@@ -242,7 +241,6 @@ def fail(error):
 def initialise():
     global _handler
     own_environment()
-    own_randomness()
     files = own_path()
     env = os.environ._data
     if b"AWS_LAMBDA_LOG_LEVEL" in env and "logging" in sys.modules:
