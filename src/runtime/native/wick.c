@@ -27,6 +27,7 @@
 
 #define READ_SIZE  (64u << 10)
 #define ANSWER_MAX (6u << 20)
+#define READ_AFTER 64
 
 struct wick_invocation {
 	uint8_t id[16];
@@ -39,6 +40,7 @@ struct wick_invocation {
 	bool began;        /* HEAD or CHUNK was sent */
 	bool too_large;    /* what was gathered */
 	uint64_t credit;   /* bytes of CHUNKs that may be sent; under lane.lock */
+	unsigned unread;   /* CHUNKs sent since the lane was read for it */
 	struct buf answer; /* written, for a caller that takes no stream */
 	struct native_slot *slot;
 	struct list_link on_list;
@@ -75,12 +77,32 @@ static _noreturn_ void leave(int status)
 
 /* ---- writing ---- */
 
+static void read_lane(bool wait);
+
+/* The gate may itself be waiting for us to read: whoever waits to write reads, if nobody else does. */
+static void wait_to_send(void)
+{
+	struct pollfd p = {.fd = lane.fd, .events = POLLOUT};
+
+	pthread_mutex_lock(&lane.lock);
+	if (!lane.reading) {
+		p.events |= POLLIN;
+		read_lane(false);
+	}
+	pthread_mutex_unlock(&lane.lock);
+	poll(&p, 1, -1);
+}
+
 static void send_all(struct iovec *iov, size_t n_iov)
 {
 	while (n_iov) {
 		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n_iov};
-		ssize_t n = sendmsg(lane.fd, &msg, MSG_NOSIGNAL);
+		ssize_t n = sendmsg(lane.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 
+		if (n < 0 && errno == EAGAIN) {
+			wait_to_send();
+			continue;
+		}
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -264,6 +286,8 @@ static void read_lane(bool wait)
 		lane.in.n += (size_t)n;
 		take_frames();
 		pthread_cond_broadcast(&lane.window);
+		for (size_t i = 0; i < lane.queued.n && i < lane.idle; i++)
+			pthread_cond_signal(&lane.invocation);
 	}
 }
 
@@ -557,14 +581,16 @@ static size_t take_window(wick_invocation *in, size_t want)
 	size_t n = 0;
 
 	pthread_mutex_lock(&lane.lock);
+	if (++in->unread == READ_AFTER) { /* small pieces: what gives their window back may not pile up */
+		in->unread = 0;
+		if (!lane.reading)
+			read_lane(false);
+	}
 	while (!in->credit && !in->cancelled) {
-		if (lane.reading) {
+		if (lane.reading)
 			pthread_cond_wait(&lane.window, &lane.lock);
-		} else {
+		else
 			read_lane(true);
-			for (size_t i = 0; i < lane.queued.n && i < lane.idle; i++)
-				pthread_cond_signal(&lane.invocation);
-		}
 	}
 	if (!in->cancelled) {
 		n = MIN(MIN((uint64_t)want, in->credit), FRAME_CHUNK_MAX);

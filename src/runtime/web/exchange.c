@@ -11,6 +11,8 @@
 
 static void exchange_free(struct exchange *x)
 {
+	if (exchange_list_linked(x))
+		exchange_list_remove(&x->web->failed, x);
 	buf_done(&x->head);
 	buf_done(&x->answer);
 	free(x);
@@ -173,11 +175,7 @@ void exchange_begin(struct exchange *x)
 
 	u = upstream_get(w, &error);
 	if (!u) {
-		char text[160];
-
-		snprintf(text, sizeof(text), "No connection to the program on 127.0.0.1:%u: %s", w->port,
-			 strerror(error));
-		exchange_failed(x, "Web.ConnectionRefused", text);
+		exchange_refused(x);
 		return;
 	}
 	x->up = u;
@@ -367,23 +365,58 @@ void exchange_failed(struct exchange *x, const char *type, const char *why)
 	exchange_free(x);
 }
 
-void exchange_lost(struct exchange *x, const char *why)
+/* How long a failure waits for the news that the program has ended: its connections are closed a little before. */
+#define VERDICT_US (20 * 1000)
+
+static void fail_later(struct exchange *x, const char *type, const char *why)
 {
 	struct web *w = x->web;
+
+	x->up = NULL;
+	x->failed_type = type;
+	x->failed_why = why;
+	exchange_list_push(&w->failed, x);
+	if (w->over)
+		exchange_verdict(w);
+	else if (!w->verdict.at_us)
+		poller_timer(&w->shim.poller, &w->verdict, VERDICT_US);
+}
+
+void exchange_verdict(struct web *w)
+{
 	struct buf message = BUF_NULL;
+	struct exchange *x;
+
+	poller_timer_stop(&w->shim.poller, &w->verdict);
+	if (w->over)
+		shim_exit_message(w->status, &message);
+	while ((x = exchange_list_first(&w->failed)))
+		exchange_failed(x, w->over ? "Runtime.ExitError" : x->failed_type,
+				w->over ? buf_cstr(&message) : x->failed_why);
+	buf_done(&message);
+}
+
+void exchange_refused(struct exchange *x)
+{
+	if (x->probe)
+		exchange_failed(x, "", "");
+	else
+		fail_later(x, "Web.ConnectionRefused", "The program does not take connections on its port any more");
+}
+
+void exchange_lost(struct exchange *x, const char *why)
+{
 	/* A kept connection may be closed by the program at the moment it is used again. */
-	bool again = !w->over && !x->responded && !x->retried && !x->probe && x->idempotent && x->request_ended &&
+	bool again = !x->responded && !x->retried && !x->probe && x->idempotent && x->request_ended &&
 		     x->framing == FRAMING_NONE;
 
 	if (again) {
 		x->retried = true;
 		x->head_sent = false;
 		exchange_begin(x);
-	} else if (w->over) {
-		shim_exit_message(w->status, &message);
-		exchange_failed(x, "Runtime.ExitError", buf_cstr(&message));
+	} else if (x->probe) {
+		exchange_failed(x, "", "");
 	} else {
-		exchange_failed(x, "Web.ConnectionLost", why);
+		fail_later(x, "Web.ConnectionLost", why);
 	}
-	buf_done(&message);
 }

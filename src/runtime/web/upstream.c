@@ -94,6 +94,7 @@ void upstream_keep(struct upstream *u)
 	upstream_list_remove(&u->web->busy, u);
 	upstream_list_push(&u->web->idle, u);
 	u->idle_since_us = poller_now_us();
+	u->reused = true;
 	u->unacked = 0;
 	u->state = UPSTREAM_HEAD;
 	if (u->in.cap > 2 * READ_SIZE)
@@ -128,8 +129,10 @@ static void ended(struct upstream *u)
 		exchange_done(x);
 		return;
 	}
-	if (x)
+	if (x) {
 		x->up = NULL;
+		x->retried |= !u->reused;
+	}
 	u->x = NULL;
 	upstream_close(u);
 	if (x)
@@ -223,8 +226,10 @@ static bool connected(struct upstream *u)
 		upstream_flush(u);
 		return true;
 	}
-	u->keep = false;
-	exchange_failed(x, "Web.ConnectionRefused", "The program does not take connections on its port any more");
+	x->up = NULL;
+	u->x = NULL;
+	upstream_close(u);
+	exchange_refused(x);
 	return false;
 }
 

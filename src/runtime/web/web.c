@@ -156,6 +156,11 @@ static void lane_room(void *arg)
 
 static const struct lane_events lane_events = {.frame = lane_frame, .room = lane_room};
 
+static void verdict(struct poll_timer *t)
+{
+	exchange_verdict(container_of(t, struct web, verdict));
+}
+
 void web_exchange_over(struct web *w, struct exchange *x)
 {
 	map_del(&w->exchanges, str_n(x->id, sizeof(x->id)));
@@ -180,6 +185,7 @@ static void exited(void *arg, int status)
 	w->status = status;
 	/* Their connections have ended too: each says it as it is read to its end. */
 	lane_room(w);
+	exchange_verdict(w);
 	if (w->exchanges.n == 0)
 		shim_program_over(&w->shim, status);
 }
@@ -257,6 +263,7 @@ void web_run(const struct zygote_worker *worker)
 	w->note_wait_us = NOTE_FIRST_US;
 	w->probe_wait_us = PROBE_FIRST_US;
 	w->probe.fired = probe;
+	w->verdict.fired = verdict;
 	probe_later(w);
 	poller_run(&w->shim.poller);
 }

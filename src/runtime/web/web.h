@@ -29,12 +29,17 @@ struct exchange {
 	enum framing framing;
 	struct buf
 		head; /* of the request, without the last empty line and what framing adds; and the body of an event */
-	bool head_sent, request_ended, retried;
+	bool head_sent, request_ended;
+	bool retried;   /* or was on a fresh connection: it is not tried again */
 	bool responded; /* HEAD was said */
 	unsigned status;
 	uint64_t credit;
 	struct buf answer; /* when it is no stream */
+	/* It failed; whether because the program ended is known in a moment. */
+	const char *failed_type, *failed_why;
+	struct list_link on_failed;
 };
+DEFINE_LIST(exchange_list, struct exchange, on_failed)
 
 enum upstream_state { UPSTREAM_HEAD, UPSTREAM_BODY, UPSTREAM_TUNNEL };
 
@@ -43,7 +48,7 @@ struct upstream {
 	struct web *web;
 	struct exchange *x; /* NULL: idle */
 	enum upstream_state state;
-	bool connecting, write_dead, end_after_out, keep;
+	bool connecting, reused, write_dead, end_after_out, keep;
 	uint64_t idle_since_us;
 	struct buf in, out;
 	size_t out_at;
@@ -60,6 +65,8 @@ struct web {
 	char *name;             /* of the program */
 	struct map exchanges;
 	struct upstream_list idle, busy;
+	struct exchange_list failed;
+	struct poll_timer verdict;
 	/* Waiting for readiness. */
 	struct poll_timer probe;
 	uint64_t probe_wait_us, began_us, noted_us, note_wait_us;
@@ -83,7 +90,9 @@ void exchange_head(struct exchange *x, const struct http1_head *h);
 void exchange_piece(struct exchange *x, struct str piece);
 void exchange_done(struct exchange *x); /* the answer is whole; x is gone after it */
 void exchange_failed(struct exchange *x, const char *type, const char *why);
+void exchange_refused(struct exchange *x);               /* no connection */
 void exchange_lost(struct exchange *x, const char *why); /* its connection: it may be tried again */
+void exchange_verdict(struct web *w);                    /* over those that failed */
 
 /* upstream.c */
 struct upstream *upstream_get(struct web *w, int *error); /* idle or new; NULL: *error is errno */
