@@ -16,15 +16,13 @@
  * on_completed is the one end of every exchange. */
 #include "net/http_server.h"
 
-#include "net/http_door.h"
-#include "net/http_head.h"
-#include "base/arena.h"
-#include "base/list.h"
 #include "base/mem.h"
+#include "net/http_door.h"
+#include "net/http_exchange.h"
+#include "net/http_head.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,60 +47,6 @@
 #define STALL_ROUNDS  2
 #define WATCH_ROUNDS  10
 #define LINGER_ROUNDS 100
-
-struct http_exchange {
-	struct list_link on_server;
-	struct http_server *server;
-	struct MHD_Connection *conn;
-	struct arena arena;
-	void *x;
-	struct str method, target, peer;
-	struct http_header *headers;
-	size_t n_headers, cap_headers, header_bytes;
-	int64_t content_length;
-	uint64_t received;
-
-	bool begun, has_body, expects, ended;
-	bool in_call, suspended, resume_asked;
-	unsigned rounds;      /* of the patrol, since it was suspended or replied to */
-	struct watch *hangup; /* of a client that waits for long */
-	bool gone;            /* it hung up */
-
-	struct MHD_Response *reply;
-	unsigned status;
-	bool queued, bytes_only, head;
-	struct str bytes; /* of a BYTES reply; the response owns them */
-	struct http_body pull;
-	bool pulling;
-
-	struct buf raw; /* reply written past libmicrohttpd, what is left of it */
-	bool lingers, raw_sent;
-	uint64_t lingered;
-};
-
-DEFINE_LIST(exchange_list, struct http_exchange, on_server)
-
-struct http_server {
-	struct loop *loop;
-	struct MHD_Daemon *daemon;
-	struct http_handler handler;
-	void *arg;
-	size_t max_header_bytes;
-	struct watch *watch;
-	struct timer *timer;
-	struct timer *patrol;
-	struct loop_hook *hook;
-	struct http_doors *doors;
-	bool timer_armed, patrolling;
-	bool running; /* in MHD_run: callbacks of the handler are on the stack */
-	bool dirty;   /* something was resumed */
-	bool busy;    /* the handler was called since the hook looked */
-	bool stopping;
-	int quiesced_fd;
-	void (*drained)(void *arg); /* set: draining */
-	void *drained_arg;
-	struct exchange_list live, spare;
-};
 
 /* ---- exchange ---- */
 
@@ -134,6 +78,7 @@ static void exchange_free(struct http_exchange *ex)
 	struct http_server *s = ex->server;
 
 	pull_done(ex);
+	ex->tunnel = http_tunnel_free(ex->tunnel);
 	ex->hangup = watch_free(ex->hangup);
 	if (ex->reply)
 		MHD_destroy_response(ex->reply);
@@ -148,7 +93,7 @@ static void exchange_free(struct http_exchange *ex)
 	exchange_list_push(&s->spare, ex);
 }
 
-static void patrol_from_now(struct http_exchange *ex)
+void exchange_patrol_from_now(struct http_exchange *ex)
 {
 	struct http_server *s = ex->server;
 
@@ -165,11 +110,15 @@ static void exchange_suspend(struct http_exchange *ex)
 		return;
 	ex->suspended = true;
 	MHD_suspend_connection(ex->conn);
-	patrol_from_now(ex);
+	exchange_patrol_from_now(ex);
 }
 
 static void exchange_wake(struct http_exchange *ex)
 {
+	if (ex->tunnel) {
+		http_tunnel_wake(ex->tunnel);
+		return;
+	}
 	if (ex->in_call || !ex->suspended) {
 		ex->resume_asked = true;
 		return;
@@ -226,7 +175,7 @@ static unsigned check_head(struct http_exchange *ex, const char *version)
 static enum MHD_Result queue_reply(struct http_exchange *ex)
 {
 	ex->queued = true;
-	if (ex->server->drained)
+	if (ex->server->drained && ex->status != MHD_HTTP_SWITCHING_PROTOCOLS)
 		MHD_add_response_header(ex->reply, "Connection", "close");
 	return MHD_queue_response(ex->conn, ex->status, ex->reply);
 }
@@ -238,65 +187,6 @@ static enum MHD_Result refuse(struct http_exchange *ex, unsigned status)
 	if (!ex->reply)
 		return MHD_NO;
 	return queue_reply(ex);
-}
-
-static enum MHD_Result raw_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
-{
-	struct buf *b = cls;
-
-	if (!str_ieq(str_from(key), STR("connection")))
-		buf_printf(b, "%s: %s\r\n", key, value);
-	return MHD_YES;
-}
-
-static void raw_compose(struct http_exchange *ex)
-{
-	struct buf *b = &ex->raw;
-	time_t now = time(NULL);
-	char date[64];
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-	buf_printf(b, "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n", ex->status,
-		   MHD_get_reason_phrase_for(ex->status), date);
-	MHD_get_response_headers(ex->reply, raw_header, b);
-	if (ex->status >= 200 && ex->status != MHD_HTTP_NO_CONTENT && ex->status != MHD_HTTP_NOT_MODIFIED) {
-		buf_printf(b, "Content-Length: %zu\r\n\r\n", ex->bytes.n);
-		if (!ex->head)
-			buf_add_str(b, ex->bytes);
-	} else {
-		buf_adds(b, "\r\n");
-	}
-}
-
-/* Sends what the socket takes; false when the connection is of no more use. */
-static bool raw_send(struct http_exchange *ex)
-{
-	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(ex->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-	ssize_t w;
-
-	if (!ci)
-		return false;
-	if (ex->raw_sent)
-		return true;
-	w = send(ci->connect_fd, ex->raw.p, ex->raw.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (w < 0)
-		return errno == EAGAIN || errno == EINTR;
-	buf_consume(&ex->raw, (size_t)w);
-	if (ex->raw.n == 0) {
-		ex->raw_sent = true;
-		shutdown(ci->connect_fd, SHUT_WR);
-	}
-	return true;
-}
-
-static void raw_start(struct http_exchange *ex)
-{
-	ex->lingers = true;
-	ex->lingered = 0;
-	ex->rounds = 0;
-	raw_compose(ex);
 }
 
 /* A piece of the body after the reply was given. */
@@ -313,11 +203,11 @@ static enum MHD_Result drop_piece(struct http_exchange *ex, size_t *n)
 		ex->lingered += got;
 		if (!ex->bytes_only || (left <= DRAIN_MAX && ex->lingered <= DRAIN_MAX))
 			return MHD_YES;
-		raw_start(ex);
+		exchange_raw_start(ex);
 	}
 	ex->lingered += got;
 	ex->rounds = 0;
-	if (!raw_send(ex) || ex->lingered > LINGER_MAX)
+	if (!exchange_raw_send(ex) || ex->lingered > LINGER_MAX)
 		return MHD_NO;
 	return MHD_YES;
 }
@@ -398,6 +288,8 @@ static struct MHD_Response *make_response(struct http_exchange *ex, struct http_
 		ex->pulling = true;
 		if (!ex->pull.pull)
 			ex->pull.pull = no_pull;
+		if (ex->status == MHD_HTTP_SWITCHING_PROTOCOLS)
+			return http_tunnel_response(ex);
 		r = MHD_create_response_from_callback(body->length, PULL_BLOCK, on_pull, ex, NULL);
 		break;
 	}
@@ -446,7 +338,7 @@ void http_reply(struct http_exchange *ex, unsigned status, const struct http_hea
 	for (size_t i = 0; i < n; i++)
 		add_header(ex, &h[i]);
 	if (ex->has_body && !ex->ended)
-		patrol_from_now(ex);
+		exchange_patrol_from_now(ex);
 	exchange_wake(ex);
 }
 
@@ -525,7 +417,7 @@ static enum MHD_Result on_body(struct http_exchange *ex, const char *p, size_t *
 static enum MHD_Result on_end(struct http_exchange *ex)
 {
 	if (ex->lingers) {
-		if (ex->gone || !raw_send(ex) || ex->raw_sent)
+		if (ex->gone || !exchange_raw_send(ex) || ex->raw_sent)
 			return MHD_NO;
 		exchange_suspend(ex); /* the patrol sends on */
 		return MHD_YES;
@@ -574,8 +466,11 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 	pull_done(ex);
 	if (ex->x) {
 		ex->server->busy = true;
-		ex->server->handler.finished(ex->x, (ex->queued && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) ||
-							    ex->raw_sent);
+		bool sent = ex->queued && code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+
+		if (ex->tunnel)
+			sent = ex->tunnel->out_ended && !ex->tunnel->broken;
+		ex->server->handler.finished(ex->x, sent || ex->raw_sent);
 	}
 	exchange_free(ex);
 }
@@ -634,20 +529,32 @@ static void cut(struct http_exchange *ex)
 		shutdown(ci->connect_fd, SHUT_RDWR);
 }
 
+/* The rest of a tunnel whose end was said: a client that does not close is cut. */
+static bool patrol_tunnel(struct http_exchange *ex)
+{
+	if (!ex->tunnel->out_ended)
+		return false;
+	if (++ex->rounds > LINGER_ROUNDS)
+		http_tunnel_cut(ex->tunnel);
+	return true;
+}
+
 /* Whether the exchange is to be looked at again. */
 static bool patrol_exchange(struct http_exchange *ex)
 {
 	bool early = ex->reply && ex->has_body && !ex->ended && !ex->queued && !ex->suspended && ex->bytes_only;
 
+	if (ex->tunnel)
+		return patrol_tunnel(ex);
 	if (!early && !ex->lingers && !ex->suspended)
 		return false;
 	ex->rounds++;
 	if (early && !ex->lingers && ex->rounds >= STALL_ROUNDS)
-		raw_start(ex);
+		exchange_raw_start(ex);
 	if (ex->lingers) {
 		if (ex->gone)
 			return false;
-		if (ex->rounds > LINGER_ROUNDS || !raw_send(ex))
+		if (ex->rounds > LINGER_ROUNDS || !exchange_raw_send(ex))
 			cut(ex);
 		else if (ex->raw_sent && ex->suspended)
 			exchange_wake(ex);
@@ -724,11 +631,15 @@ static void on_hook(void *arg)
 {
 	struct http_server *s = arg;
 
+	s->busy = false;
+	if (s->woken.n) {
+		http_tunnels_run(s);
+		loop_again(s->loop);
+	}
 	if (s->dirty) {
-		s->busy = false;
 		pump(s);
 		/* The handler ran after the events of this turn: what it gathered elsewhere must go out too. */
-		if (s->busy)
+		if (s->busy || s->woken.n)
 			loop_again(s->loop);
 	}
 	if (s->drained)
@@ -751,13 +662,14 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_con
 	s->doors = http_doors_new(l, conf->max_connections / 2, on_added, s);
 	/* sendfile cannot be told to raise no SIGPIPE. */
 	signal(SIGPIPE, SIG_IGN);
-	s->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY, more,
-		MHD_OPTION_CONNECTION_LIMIT, conf->max_connections, MHD_OPTION_CONNECTION_TIMEOUT, conf->idle_timeout_s,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, conf->max_header_bytes + BUFFER_BYTES,
-		MHD_OPTION_CONNECTION_MEMORY_INCREMENT, BUFFER_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,
-		MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+	s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
+				     on_request, s, MHD_OPTION_ARRAY, more, MHD_OPTION_CONNECTION_LIMIT,
+				     conf->max_connections, MHD_OPTION_CONNECTION_TIMEOUT, conf->idle_timeout_s,
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, conf->max_header_bytes + BUFFER_BYTES,
+				     MHD_OPTION_CONNECTION_MEMORY_INCREMENT, BUFFER_BYTES, MHD_OPTION_URI_LOG_CALLBACK,
+				     on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL,
+				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+				     on_connection, s, MHD_OPTION_END);
 	if (!s->daemon) {
 		err_set(err, 0, "cannot start the HTTP server on the socket");
 		close(conf->listen_fd);
@@ -802,6 +714,8 @@ struct http_server *http_server_free(struct http_server *s)
 	/* libmicrohttpd does not stop with a suspended connection. */
 	for (ex = exchange_list_first(&s->live); ex; ex = exchange_list_next(ex)) {
 		ex->hangup = watch_free(ex->hangup);
+		if (ex->tunnel)
+			http_tunnel_cut(ex->tunnel);
 		if (ex->suspended)
 			MHD_resume_connection(ex->conn);
 		ex->suspended = false;

@@ -5,8 +5,10 @@
  * Life of an exchange: begin -> (body)* -> body_end -> finished. A reply may be given in or after begin, once;
  * one given before body_end ends the body there (no further body calls; the rest is read and dropped, and when it is
  * long or does not come promptly, a reply of BYTES goes out before it and the connection closes after). A client that
- * closes its sending side while it waits, for a second or more, for a reply or more of a reply counts as gone. finished
- * is always the last call, exactly once: the reply is sent or the connection is lost; what the handler owns is freed
+ * closes its sending side while it waits, for a second or more, for a reply or more of a reply counts as gone. A PULL
+ * reply of status 101 to a request without a body makes a tunnel of the connection: body and body_end are then what the
+ * client sends (body_end comes once more, when it closes its side), the pull what it gets, until its end. finished is
+ * always the last call, exactly once: the reply is sent or the connection is lost; what the handler owns is freed
  * there. Malformed HTTP is answered 400, 413, 431 by this layer. */
 #pragma once
 

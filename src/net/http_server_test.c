@@ -30,7 +30,7 @@ struct one {
 	struct buf body;
 	struct timer *timer;
 	unsigned steps;
-	bool paused;
+	bool paused, tunnel, over;
 	enum {
 		HELLO,
 		ECHO,
@@ -46,12 +46,13 @@ struct one {
 		DROP,
 		EMPTY,
 		SAME,
-		SAME_SIZED
+		SAME_SIZED,
+		TUNNEL
 	} kind;
 };
 
-static const char *const kinds[] = {"/hello", "/echo",  "/later",   "/slow", "/early", "/mid",  "/file", "/pull",
-				    "/fail",  "/never", "/headers", "/drop", "/empty", "/same", "/sized"};
+static const char *const kinds[] = {"/hello", "/echo",  "/later",   "/slow", "/early", "/mid",  "/file",  "/pull",
+				    "/fail",  "/never", "/headers", "/drop", "/empty", "/same", "/sized", "/tunnel"};
 
 static void reply_str(struct one *o, unsigned status, struct str s)
 {
@@ -109,6 +110,45 @@ static void reply_pull(struct one *o)
 	http_reply(o->ex, 200, NULL, 0, &b);
 }
 
+/* Echoes, one piece at a time; "bye" ends it. */
+static ssize_t tunnel_pull(void *arg, uint8_t *p, size_t cap)
+{
+	struct one *o = arg;
+	size_t n = MIN(o->body.n, cap);
+
+	if (!n)
+		return o->over ? HTTP_PULL_END : 0;
+	memcpy(p, o->body.p, n);
+	o->over |= str_ends(buf_str(&o->body), STR("bye"));
+	buf_consume(&o->body, n);
+	http_exchange_resume(o->ex);
+	return (ssize_t)n;
+}
+
+static void reply_tunnel(struct one *o)
+{
+	const struct http_header h[] = {{STR("Upgrade"), STR("echo")}};
+	struct http_body b = {.kind = HTTP_BODY_PULL,
+			      .length = HTTP_LENGTH_UNKNOWN,
+			      .pull = tunnel_pull,
+			      .pull_free = pull_free,
+			      .pull_arg = o};
+
+	o->tunnel = true;
+	http_reply(o->ex, 101, h, 1, &b);
+}
+
+static size_t tunnel_take(struct one *o, struct str s)
+{
+	size_t n = MIN(s.n, (size_t)1000);
+
+	if (o->body.n)
+		return 0;
+	buf_add(&o->body, s.p, n);
+	http_exchange_resume(o->ex);
+	return n;
+}
+
 static void reply_file(struct one *o)
 {
 	struct http_body b = {.kind = HTTP_BODY_FD, .offset = 2, .length = 5};
@@ -150,6 +190,8 @@ static size_t body(void *x, const uint8_t *p, size_t n)
 {
 	struct one *o = x;
 
+	if (o->tunnel)
+		return tunnel_take(o, str_n(p, n));
 	if (o->kind == SLOW) {
 		if (o->paused)
 			return 0;
@@ -171,6 +213,11 @@ static void body_end(void *x)
 {
 	struct one *o = x;
 
+	if (o->tunnel) {
+		o->over = true;
+		http_exchange_resume(o->ex);
+		return;
+	}
 	o->app->ended++;
 	switch (o->kind) {
 	case ECHO:
@@ -200,6 +247,9 @@ static void body_end(void *x)
 		break;
 	case SAME_SIZED:
 		http_reply(o->ex, 304, NULL, 0, &(struct http_body){.kind = HTTP_BODY_PULL, .length = 12345});
+		break;
+	case TUNNEL:
+		reply_tunnel(o);
 		break;
 	case HELLO:
 	case DROP:
@@ -432,6 +482,46 @@ static void test_door_is_bounded(void **state)
 	app->port = public;
 	app->server = http_server_free(app->server); /* before its door */
 	http_server_unlisten(d);
+}
+
+#define UPGRADE "Host: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+static void tunnel_case(void **state, const char *more, size_t filler, bool half)
+{
+	struct app *app = *state;
+	_cleanup_(freep) char *send = xasprintf("GET /tunnel HTTP/1.1\r\n" UPGRADE "%s", more);
+	struct client c = {.app = app, .send = str_from(send), .filler = filler, .half = half};
+	struct str got = talk(&c);
+	ssize_t body = str_find(got, STR("\r\n\r\n"));
+
+	assert_true(str_starts(got, STR("HTTP/1.1 101 ")));
+	assert_true(has(got, "Upgrade: echo\r\n"));
+	assert_false(has(got, "chunked"));
+	assert_int_equal(got.n - (size_t)body - 4, strlen(more) + filler);
+	assert_true(str_starts(str_sub(got, (size_t)body + 4, SIZE_MAX), str_from(more)));
+	buf_done(&c.got);
+}
+
+static void test_tunnel(void **state)
+{
+	struct app *app = *state;
+
+	tunnel_case(state, "hello, bye", 0, false);
+	tunnel_case(state, "hello", 0, true);
+	tunnel_case(state, "", 200000, true);
+	assert_int_equal(app->sent, 3);
+	assert_int_equal(app->freed, 3);
+	/* It leaves in the middle. */
+	struct client c = {.app = app, .send = STR("GET /tunnel HTTP/1.1\r\n" UPGRADE "x"), .drop = true};
+	talk(&c);
+	while (app->finished < 4) {
+		struct timer *t = timer_new(app->loop, (void (*)(void *))loop_stop, app->loop);
+
+		timer_set(t, 1);
+		loop_run(app->loop);
+		timer_free(t);
+	}
+	buf_done(&c.got);
 }
 
 static void test_head(void **state)
@@ -775,13 +865,17 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_plain),      T(test_doors),          T(test_door_is_bounded),
-		T(test_head),       T(test_headers_raw),    T(test_bodies),
-		T(test_pipeline),   T(test_byte_by_byte),   T(test_slow_body),
-		T(test_large_body), T(test_pull),           T(test_early_reply),
-		T(test_refused),    T(test_garbage),        T(test_too_large_head),
-		T(test_aborted),    T(test_free_under_way), T(test_drain),
-		T(test_no_content), T(test_empty_value),    T(test_early_reply_stalled),
+		T(test_plain),        T(test_doors),
+		T(test_tunnel),       T(test_door_is_bounded),
+		T(test_head),         T(test_headers_raw),
+		T(test_bodies),       T(test_pipeline),
+		T(test_byte_by_byte), T(test_slow_body),
+		T(test_large_body),   T(test_pull),
+		T(test_early_reply),  T(test_refused),
+		T(test_garbage),      T(test_too_large_head),
+		T(test_aborted),      T(test_free_under_way),
+		T(test_drain),        T(test_no_content),
+		T(test_empty_value),  T(test_early_reply_stalled),
 		T(test_hang_up),
 	};
 
