@@ -1,6 +1,8 @@
 """The Node.js runtime: wick-nodejs, its workers boxed from a zygote as the node would, driven over their lanes; each test
 runs in a worker that was started for it and in one that waited in the pool.
 Needs: the built wick-nodejs, a Node.js (20 or newer) on PATH."""
+import base64
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -613,3 +615,107 @@ def test_terminate(worker):
     w = worker("process.on('SIGTERM', () => { console.log('going'); process.exit(5); }); exports.handler = () => {};")
     signal.pidfd_send_signal(w.pidfd, signal.SIGTERM)
     assert w.wait() == 5 and b"going" in w.output
+
+
+# --- through a server ---
+
+
+def deploy(wick, source, handler="index.handler", files=None, **conf):
+    return wick.deploy("", handler, files={"index.js": source, **(files or {})}, Runtime="nodejs20.x", **conf)
+
+
+def test_function(wick):
+    name = deploy(wick, """
+        exports.handler = async (event, context) => {
+            console.log('said', event.n);
+            if (event.fail) throw new RangeError('as asked');
+            return { n: event.n, arn: context.invokedFunctionArn, version: context.functionVersion, own: process.env.OWN,
+                     memory: context.memoryLimitInMB, execution: process.env.AWS_EXECUTION_ENV };
+        };""", Environment={"Variables": {"OWN": "ü"}}, MemorySize=256)
+    for n in range(3):
+        answer, _ = wick.invoke(name, {"n": n})
+        assert (answer["n"], answer["own"], answer["memory"], answer["version"]) == (n, "ü", "256", "$LATEST")
+        assert answer["arn"].endswith(":function:" + name)
+    payload, answer = wick.invoke(name, {"n": 9, "fail": 1}, LogType="Tail")
+    assert answer["FunctionError"] == "Unhandled"
+    assert (payload["errorType"], payload["errorMessage"]) == ("RangeError", "as asked")
+    log = base64.b64decode(answer["LogResult"]).decode()
+    assert "\tINFO\tsaid 9" in log and "\tERROR\tInvoke Error \t" in log
+
+
+def test_functions_from_the_pool(new_wick):
+    """A cold start after the first is a process that waited; one with NODE_OPTIONS is started anew."""
+    wick = new_wick()
+    source = "exports.handler = async () => [process.ppid, process.execArgv.length, global.before];"
+    first = deploy(wick, source)
+    assert wick.invoke(first)[0] == [1, 0, None]
+    others = [deploy(wick, source, files={"n.js": str(n)}) for n in range(3)]
+    for name in others:
+        assert wick.invoke(name)[0] == [1, 0, None]
+    own = deploy(wick, source, files={"before.js": "global.before = 1;"},
+                 Environment={"Variables": {"NODE_OPTIONS": "--require /var/task/before.js"}})
+    assert wick.invoke(own)[0][2] == 1
+
+
+def test_function_that_exits(wick):
+    name = deploy(wick, "exports.handler = async (e) => { if (e) process.exit(e); return 'ok'; };")
+    payload, answer = wick.invoke(name, 3)
+    assert answer["FunctionError"] and payload["errorType"] == "Runtime.ExitError"
+    assert wick.invoke(name, 0)[0] == "ok"
+
+
+@pytest.mark.parametrize("source, kind", [
+    ("require('absent')", "Runtime.ImportModuleError"), ("function (", "Runtime.UserCodeSyntaxError"),
+    ("exports.other = 1", "Runtime.HandlerNotFound"), ("process.exit(4)", "Runtime.ExitError")])
+def test_function_that_does_not_load(wick, source, kind):
+    payload, answer = wick.invoke(deploy(wick, source))
+    assert answer["FunctionError"] and payload["errorType"] == kind
+
+
+def test_api_in_the_box(wick):
+    """What @aws-sdk clients do, without the SDK: a signed request to AWS_ENDPOINT_URL reaches Wick."""
+    name = deploy(wick, """
+        exports.handler = async () => {
+            const answer = await fetch(process.env.AWS_ENDPOINT_URL + '/', { headers: { host: 'localhost' } });
+            return [process.env.AWS_ENDPOINT_URL, answer.status];
+        };""")
+    url, status = wick.invoke(name)[0]
+    assert url.startswith("http://127.0.0.1:") and status == 403  # unsigned: refused by Wick
+
+
+def test_concurrent_invocations_of_one_worker(wick):
+    name = deploy(wick, """
+        let running = 0, most = 0;
+        exports.handler = async (event) => {
+            most = Math.max(most, ++running);
+            await new Promise((go) => setTimeout(go, 100));
+            running--;
+            return most;
+        };""", Tags={"wick:concurrency": "8"})
+    wick.invoke(name)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert max(pool.map(lambda _: wick.invoke(name)[0], range(8))) > 1
+
+
+NODE_MODULES = pathlib.Path(__file__).parent / "node/node_modules"
+
+
+@pytest.mark.skipif(not NODE_MODULES.is_dir(), reason="npm packages are not installed: dev/deps --test")
+def test_aws_sdk_in_the_box(wick):
+    """The npm SDK, brought along by the package, finds Wick by the environment alone."""
+    files = {}
+    for path in NODE_MODULES.rglob("*"):
+        name = "node_modules/" + str(path.relative_to(NODE_MODULES))
+        if path.suffix in (".js", ".cjs", ".json") and not re.search("/dist-(es|types)/", name) and path.is_file():
+            files[name] = path.read_text()
+    name = deploy(wick, """
+        const { S3Client, PutObjectCommand, GetObjectCommand } = require('@aws-sdk/client-s3');
+        const s3 = new S3Client({ forcePathStyle: true });
+        exports.handler = async ({ Bucket }) => {
+            await s3.send(new PutObjectCommand({ Bucket, Key: 'from/node', Body: 'written in a box' }));
+            const object = await s3.send(new GetObjectCommand({ Bucket, Key: 'from/node' }));
+            return object.Body.transformToString();
+        };""", files=files)
+    bucket = wick.bucket()
+    assert wick.invoke(name, {"Bucket": bucket})[0] == "written in a box"
+    assert wick.client("s3").get_object(Bucket=bucket, Key="from/node")["Body"].read() == b"written in a box"
