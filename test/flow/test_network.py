@@ -2,17 +2,20 @@
 which wick-net runs) and the world. The world has a public address with a web and a name server, and a private one on the
 network it shares with the machine.
 Needs: root, iproute2, util-linux, /dev/net/tun; the built wick-net."""
+import http.server
 import os
 import pathlib
 import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 import lane
+from conftest import until
 
 PROGRAM = lane.BUILD / "src/node/wick-net"
 PUBLIC, WORLD, MACHINE, RESOLVER = "93.184.216.34", "192.168.77.2", "192.168.77.1", "10.0.2.3"
@@ -341,3 +344,76 @@ def test_as_an_ordinary_user(net, tmp_path):
             box_prefix=ORDINARY)
     assert n.probe("get", PUBLIC, 80, 0) == "ok 5"
     assert n.probe("get", WORLD, 80, 0) == REFUSED
+
+
+# --- through a server ---
+
+HANDLER = """
+import json, socket, subprocess
+def handler(event, context):
+    answers = []
+    for host, port in event:
+        try:
+            with socket.create_connection((host, port), timeout=20) as s:
+                s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+                answers.append(s.recv(100).decode().split(" ")[1])
+        except OSError as e:
+            answers.append(type(e).__name__ + " " + str(e.errno))
+    return answers
+"""
+
+
+@pytest.fixture
+def server_here():
+    """A web server on every address of this machine: [(one that is not loopback, port)]."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        probe.connect((PUBLIC, 53))
+    except OSError:
+        pytest.skip("this machine has no address but its loopback")
+    address = probe.getsockname()[0]
+    probe.close()
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", 0), http.server.SimpleHTTPRequestHandler)
+    server.RequestHandlerClass.log_message = lambda *args: None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield address, server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("network", ["internet", "gateway", "none"])
+def test_function(new_wick, server_here, network):
+    address, port = server_here
+    wick = new_wick("--internet-allow", address + "/32")
+    name = wick.deploy(HANDLER, Tags={"wick:network": network})
+    here, loopback, private, metadata = wick.invoke(
+        name, [[address, port], ["127.0.0.1", port], ["10.0.2.2", port], ["169.254.169.254", 80]])[0]
+    if network == "internet":
+        assert here == "200"
+        assert (private, metadata) == ("OSError 113", "OSError 113")
+    else:
+        assert (here, private, metadata) == ("OSError 101",) * 3  # no network at all
+    assert loopback == "ConnectionRefusedError 111"  # the box's own, where nobody listens
+
+
+def helpers(wick):
+    """The wick-net processes of a server."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, rest = stat.read_text().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue
+        if name == "wick-net" and int(rest.split()[1]) in wick.pids("wick-node"):
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_function_without_allowed_networks(new_wick, server_here):
+    address, port = server_here
+    wick = new_wick()
+    name = wick.deploy(HANDLER, Tags={"wick:network": "internet"})
+    assert wick.invoke(name, [[address, port]])[0] == ["OSError 113"]
+    assert len(helpers(wick)) == 1
+    wick.client("lambda").delete_function(FunctionName=name)
+    until(lambda: not helpers(wick), "the end of the worker's helper")
