@@ -719,3 +719,10 @@ def test_aws_sdk_in_the_box(wick):
     bucket = wick.bucket()
     assert wick.invoke(name, {"Bucket": bucket})[0] == "written in a box"
     assert wick.client("s3").get_object(Bucket=bucket, Key="from/node")["Body"].read() == b"written in a box"
+
+
+def test_example(wick):
+    example = pathlib.Path(__file__).resolve().parents[2] / "examples/nodejs-hello"
+    done = wick.run("deploy", example)
+    assert done.returncode == 0, done.stderr
+    assert wick.invoke("nodejs-hello", {"name": "Ada"})[0]["greeting"] == "Hello, Ada!"
