@@ -79,6 +79,9 @@ void shim_error_body(struct shim *s, const uint8_t id[static 16], struct str typ
 }
 
 static void error_v(struct shim *s, const uint8_t id[static 16], const char *type, const char *fmt, va_list ap)
+	_printf_(4, 0);
+
+static void error_v(struct shim *s, const uint8_t id[static 16], const char *type, const char *fmt, va_list ap)
 {
 	struct buf message = BUF_NULL, body = BUF_NULL;
 	char text[UUID_TEXT_SIZE];

@@ -35,7 +35,7 @@ static void look(struct web *w)
 	struct buf now = BUF_NULL;
 
 	listening_describe(&now);
-	if (now.n) {
+	if (now.n >= w->seen.n) { /* not what is half gone already */
 		buf_clear(&w->seen);
 		buf_add_str(&w->seen, buf_str(&now));
 	}
