@@ -11,10 +11,12 @@
 #include "wire/json.h"
 #include "wire/zygote.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/keyctl.h>
+#include <linux/major.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -24,11 +26,14 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PACKET_MAX (ZYGOTE_HEADER_SIZE + ZYGOTE_TEXT_MAX)
+#define DEVICES_MAX 16
+#define PACKET_MAX  (ZYGOTE_HEADER_SIZE + ZYGOTE_TEXT_MAX)
 
 extern char **environ;
 
@@ -45,6 +50,8 @@ struct zygote {
 	sigset_t mask; /* as it was before */
 	struct own_child *children;
 	size_t n_children;
+	int devices[DEVICES_MAX]; /* see find_devices */
+	size_t n_devices;
 	struct arena arena; /* of one message */
 	char packet[PACKET_MAX + 1];
 };
@@ -139,7 +146,7 @@ static int by_number(const void *a, const void *b)
 /* Every descriptor above 2 that is not in the list is closed. */
 static void close_all_but(const int *fds, size_t n)
 {
-	int keep[FDPASS_MAX + 2];
+	int keep[FDPASS_MAX + 1 + DEVICES_MAX];
 	unsigned from = 3;
 	size_t k = 0;
 
@@ -155,9 +162,9 @@ static void close_all_but(const int *fds, size_t n)
 	close_range(from, ~0u, 0);
 }
 
-static void child_descriptors(struct order *o, int control)
+static void child_descriptors(const struct zygote *z, struct order *o)
 {
-	int keep[FDPASS_MAX + 1];
+	int keep[FDPASS_MAX + 1 + DEVICES_MAX];
 
 	if (o->n_fds > 1) {
 		dup2(o->fds[1], 1);
@@ -165,8 +172,9 @@ static void child_descriptors(struct order *o, int control)
 		o->fds[1] = 1; /* its own number goes below */
 	}
 	memcpy(keep, o->fds, o->n_fds * sizeof(int));
-	keep[o->n_fds] = control;
-	close_all_but(keep, o->n_fds + 1);
+	keep[o->n_fds] = z->control;
+	memcpy(keep + o->n_fds + 1, z->devices, z->n_devices * sizeof(int));
+	close_all_but(keep, o->n_fds + 1 + z->n_devices);
 }
 
 /* What was for the box only; and a node that died while the box was made: its death was not signalled yet then. */
@@ -198,7 +206,7 @@ static _noreturn_ void child_run(struct zygote *z, struct order *o)
 		sigprocmask(SIG_SETMASK, &z->mask, NULL);
 	if (z->rt->in_child)
 		z->rt->in_child(z->arg);
-	child_descriptors(o, z->control);
+	child_descriptors(z, o);
 	environ = o->env;
 	/* A worker that is woken does not push aside who woke it. */
 	sched_setscheduler(0, SCHED_BATCH, &batch);
@@ -355,6 +363,26 @@ static int watch_children(struct zygote *z)
 	return z->signals < 0 ? -errno : 0;
 }
 
+/* Descriptors of /dev/null, zero, random and urandom that a library opened while it was loaded and goes on to use in
+ * the children: the only ones that lead nowhere. */
+static void find_devices(struct zygote *z)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+
+	while (d && z->n_devices < DEVICES_MAX && (e = readdir(d))) {
+		int fd = atoi(e->d_name);
+		struct stat st;
+
+		if (fd > 2 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && major(st.st_rdev) == MEM_MAJOR &&
+		    (minor(st.st_rdev) == 3 || minor(st.st_rdev) == 5 || minor(st.st_rdev) == 8 ||
+		     minor(st.st_rdev) == 9))
+			z->devices[z->n_devices++] = fd;
+	}
+	if (d)
+		closedir(d);
+}
+
 int zygote_serve(int control, bool own_children, const struct zygote_runtime *rt, void *arg)
 {
 	struct zygote *z = xnew(struct zygote);
@@ -364,6 +392,7 @@ int zygote_serve(int control, bool own_children, const struct zygote_runtime *rt
 	int r = 0;
 
 	*z = (struct zygote){.rt = rt, .arg = arg, .control = control, .signals = -1};
+	find_devices(z);
 	if (rights_prepare(&err) < 0) {
 		dprintf(2, "%s: %s\n", rt->program, err.msg);
 		r = -1;
