@@ -25,6 +25,7 @@
 
 #define BOX_UID        1000
 #define LISTEN_BACKLOG 128
+#define INOTIFY_MAX    16         /* of the 128 that all boxes of one user have together, as the kernel counts them */
 #define ROOT_FILES     4096       /* inodes of the new root: mount points, links and small files only */
 #define TMPFS_FILE     (4u << 10) /* a tmpfs holds as many files as it holds of these bytes */
 
@@ -304,14 +305,16 @@ static int do_wait(struct box *b, const struct box_op *op)
 	return n < 0 ? -errno : n == 0 ? -EPIPE : 0;
 }
 
-/* Never above what is left of the limit: raising it takes rights that nobody here has. */
+/* Never above what is left of the limit: raising it takes rights that nobody here has. A core of 1 byte is none and
+ * goes nowhere; with 0 the kernel still gives it to a program of the host, where cores are piped to one. */
 static int set_rlimit(const struct box_op *op)
 {
+	uint64_t value = op->which == RLIMIT_CORE ? MAX(op->value, 1u) : op->value;
 	struct rlimit old, l;
 
 	if (getrlimit((__rlimit_resource_t)op->which, &old) < 0)
 		return -errno;
-	l.rlim_cur = l.rlim_max = (rlim_t)MIN(op->value, (uint64_t)old.rlim_max);
+	l.rlim_cur = l.rlim_max = (rlim_t)MIN(value, (uint64_t)old.rlim_max);
 	return setrlimit((__rlimit_resource_t)op->which, &l) < 0 ? -errno : 0;
 }
 
@@ -404,6 +407,10 @@ int box_enter(const struct boxplan *p, const int *fds, size_t n_fds, struct box_
 		setsid();
 	if (p->namespaces & BOX_NS_USER)
 		r = ns_map_self(BOX_UID, BOX_UID, outer_uid, outer_gid);
+	if (r >= 0 && p->namespaces & BOX_NS_USER && p->ops[p->n_ops - 1].value != BOX_PROFILE_SNAPSHOT)
+		r = ns_limit("max_user_namespaces", 0);
+	if (r >= 0 && p->namespaces & BOX_NS_USER)
+		r = ns_limit("max_inotify_instances", INOTIFY_MAX);
 	if (r < 0)
 		return err_set(err, -r, "map the user of the box");
 	if (!boxplan_makes_root(p))

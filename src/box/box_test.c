@@ -119,6 +119,11 @@ static int work_look(void)
 	CHECK(15, pthread_mutex_lock(&m) == 0 && pthread_mutex_lock(&m) == EDEADLK && m.__data.__owner == gettid());
 	CHECK(16, mount("none", "/tmp", "tmpfs", 0, NULL) < 0 && errno == EPERM);
 	CHECK(17, open("/dev/null", O_WRONLY) >= 0);
+	/* No core, wherever cores go; and that cannot be changed. */
+	CHECK(18, setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) == 0 && getrlimit(RLIMIT_CORE, &l) == 0);
+	CHECK(19, l.rlim_cur == 1 && l.rlim_max == 1);
+	CHECK(20, getrlimit(RLIMIT_STACK, &l) == 0 && setrlimit(RLIMIT_STACK, &l) == 0);
+	CHECK(21, file_has("/proc/sys/user/max_user_namespaces", "0\n"));
 	return 0;
 }
 
@@ -131,7 +136,7 @@ static int work_look(void)
 		OP(TMPFS, TO("/tmp"), .value = 1 << 20, .flags = BOX_EXEC), OP(PROC, TO("/proc"))
 #define REST_OPS                                                                                                       \
 	OP(PIVOT), OP(HOSTNAME, FROM("wick")), OP(LOOPBACK), OP(LISTEN, .value = 9000),                                \
-		OP(RLIMIT, .which = RLIMIT_NOFILE, .value = 64)
+		OP(RLIMIT, .which = RLIMIT_NOFILE, .value = 64), OP(RLIMIT, .which = RLIMIT_CORE)
 
 static void test_worker(void **state)
 {
@@ -283,7 +288,8 @@ static int work_restore(void)
 
 static void test_snapshot(void **state)
 {
-	struct box_op ops[] = {ROOT_OPS, OP(PIVOT), OP(LOOPBACK), OP(RIGHTS, .value = BOX_PROFILE_SNAPSHOT)};
+	struct box_op ops[] = {ROOT_OPS, OP(PIVOT), OP(LOOPBACK), OP(RLIMIT, .which = RLIMIT_CORE),
+			       OP(RIGHTS, .value = BOX_PROFILE_SNAPSHOT)};
 	struct boxplan p = plan_of(ops, ARRAY_SIZE(ops), BOX_NS_ALL);
 	char said[256];
 

@@ -87,6 +87,17 @@ int ns_map_self(uid_t uid, gid_t gid, uid_t outer_uid, gid_t outer_gid)
 	return write_file("/proc/self/gid_map", text);
 }
 
+int ns_limit(const char *name, unsigned most)
+{
+	char path[64], text[16];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/sys/user/%s", name);
+	snprintf(text, sizeof(text), "%u", most);
+	r = write_file(path, text);
+	return r == -ENOENT ? 0 : r;
+}
+
 int ns_loopback_up(void)
 {
 	_cleanup_(closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

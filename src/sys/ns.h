@@ -11,4 +11,6 @@ pid_t ns_clone(unsigned long flags, int *pidfd);
 /* In the child of CLONE_NEWUSER: it is uid and gid there, and there are no others. outer_*: the effective ids it had
  * before the clone. */
 int ns_map_self(uid_t uid, gid_t gid, uid_t outer_uid, gid_t outer_gid);
+/* A limit of /proc/sys/user of the own user namespace; none if the kernel does not have it. Before rights go. */
+int ns_limit(const char *name, unsigned most);
 int ns_loopback_up(void); /* lo of the net namespace */

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@
 /* Names with blanks between; a name that this libseccomp or processor does not have is passed over. */
 static const char allowed[] =
 	"read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 open openat openat2 creat close "
-	"close_range lseek dup dup2 dup3 pipe pipe2 fcntl flock fsync fdatasync sync_file_range syncfs sync ftruncate "
+	"close_range lseek dup dup2 dup3 pipe pipe2 fcntl flock fsync fdatasync sync_file_range ftruncate "
 	"truncate fallocate fadvise64 readahead sendfile splice tee vmsplice copy_file_range "
 	"stat fstat lstat newfstatat statx statfs fstatfs access faccessat faccessat2 readlink readlinkat getdents "
 	"getdents64 mkdir mkdirat rmdir rename renameat renameat2 link linkat unlink unlinkat symlink symlinkat mknod "
@@ -44,7 +45,6 @@ static const char allowed[] =
 	"pkey_free pkey_mprotect "
 	"select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_wait epoll_wait_old "
 	"epoll_pwait epoll_pwait2 eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime "
-	"io_setup io_destroy io_getevents io_pgetevents io_submit io_cancel "
 	"socketcall bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt shutdown sendto "
 	"sendmsg sendmmsg recvfrom recvmsg recvmmsg "
 	"fork vfork execve execveat exit exit_group wait4 waitid getpid getppid gettid getpgid getpgrp setpgid getsid "
@@ -133,23 +133,50 @@ static int add_conditions(scmp_filter_ctx f, bool boxes)
 	return r < 0 ? r : add_sockets(f);
 }
 
-/* Stands before what libseccomp makes. Calls beyond the last one that the list was made with are ENOSYS; and ioctls
- * that type into terminals are refused, as a list of what is allowed cannot say "all but". */
+/* Stands before what libseccomp makes, for what a list of allowed calls cannot say:
+ *   calls beyond the last one that the list was made with are ENOSYS
+ *   ioctls that type into terminals are EPERM
+ *   the limit of cores stays: setting it does nothing and succeeds. What the box has (1) keeps a core from a program of
+ *   the host that cores are piped to; 0 would not. */
 #define LAST_KNOWN 450 /* set_mempolicy_home_node, Linux 5.17 */
+enum prologue_label { IOCTL = 5, SETRLIMIT = 8, PRLIMIT = 10, DONE = 16, UNKNOWN, REFUSED, GO_ON };
+#define LOAD(what, half) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, what) + (half))
+#define LOW              0 /* little-endian */
+#define HIGH             4
+#define IF(at, test, value, then, otherwise)                                                                           \
+	BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), (then) - (at)-1, (otherwise) - (at)-1)
+#define SAY(number) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (number))
 static const struct sock_filter prologue[] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_KNOWN, 5, 0),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 5),
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])), /* little-endian: the low half */
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 0, 2),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	LOAD(nr, LOW),
+	IF(1, BPF_JGT, LAST_KNOWN, UNKNOWN, 2),
+	IF(2, BPF_JEQ, SYS_ioctl, IOCTL, 3),
+	IF(3, BPF_JEQ, SYS_setrlimit, SETRLIMIT, 4),
+	IF(4, BPF_JEQ, SYS_prlimit64, PRLIMIT, GO_ON),
+	/* IOCTL: its command */
+	LOAD(args[1], LOW),
+	IF(6, BPF_JEQ, TIOCSTI, REFUSED, 7),
+	IF(7, BPF_JEQ, TIOCLINUX, REFUSED, GO_ON),
+	/* SETRLIMIT: its resource */
+	LOAD(args[0], LOW),
+	IF(9, BPF_JEQ, RLIMIT_CORE, DONE, GO_ON),
+	/* PRLIMIT: its resource; is there a new limit? */
+	LOAD(args[1], LOW),
+	IF(11, BPF_JEQ, RLIMIT_CORE, 12, GO_ON),
+	LOAD(args[2], LOW),
+	IF(13, BPF_JEQ, 0, 14, DONE),
+	LOAD(args[2], HIGH),
+	IF(15, BPF_JEQ, 0, GO_ON, DONE),
+	SAY(0),
+	SAY(ENOSYS),
+	SAY(EPERM),
 };
+_Static_assert(ARRAY_SIZE(prologue) == GO_ON, "labels are where they say");
 
 static int make_rules(scmp_filter_ctx f, bool boxes)
 {
 	const struct str extra = str_from(boxes ? for_boxes : "");
+	/* They would have the host write all it holds; what is in a box is memory. */
+	const struct str pretended = STR("sync syncfs");
 	const struct str probed = STR("clone3 io_uring_setup io_uring_enter io_uring_register");
 	int r;
 
@@ -162,6 +189,8 @@ static int make_rules(scmp_filter_ctx f, bool boxes)
 		r = add_list(f, SCMP_ACT_ALLOW, extra);
 	if (r >= 0)
 		r = add_list(f, SCMP_ACT_ERRNO(ENOSYS), probed);
+	if (r >= 0)
+		r = add_list(f, SCMP_ACT_ERRNO(0), pretended);
 	return r < 0 ? r : add_conditions(f, boxes);
 }
 

@@ -51,6 +51,7 @@ SYSCALLS = [
     ("personality", 135, (0x0040000,)), ("modify_ldt", 154, (0, 0, 0)), ("migrate_pages", 256, (0, 0, 0, 0)),
     ("move_pages", 279, (0, 0, 0, 0, 0, 0)), ("memfd_secret", 447, (0,)), ("uselib", 134, (b"/x",)), ("ustat", 136, (0, 0)),
     ("sysfs", 139, (3,)), ("_sysctl", 156, (0,)),
+    ("io_setup", 206, (1, 0)), ("io_submit", 209, (0, 0, 0)),
     ("clone3", 435, (0, 0)), ("unknown call", 4000, ()), ("x32 getpid", 0x40000000 + 39, ()),
 ]
 
@@ -110,7 +111,7 @@ def descriptors():
             target = os.readlink(f"/proc/self/fd/{fd}")
         except OSError:
             continue
-        if not (target == "/dev/null" or target.startswith(("pipe:", "/proc/")) or (fd > 2 and target.startswith("socket:"))
+        if not (target in ("/dev/null", "/dev/urandom", "/dev/random", "/dev/zero") or target.startswith(("pipe:", "/proc/")) or (fd > 2 and target.startswith("socket:"))
                 or target.startswith("/var/task/")):
             raise SystemExit(f"ESCAPED: fd {fd} is {target}")
         try:
@@ -239,6 +240,17 @@ def kill(*pids):
         refused(f"priority of {who}", (EACCES, EPERM, errno.ESRCH), os.setpriority, who, 0, -10)
     refused("real-time", (EPERM,), os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))
     raised = struct.pack("<QQ", 1 << 20, 1 << 20)
+    libc.prlimit(0, resource.RLIMIT_CORE, ctypes.c_char_p(struct.pack("<QQ", 0, 0)), None)
+    base = 1 << 32  # an address whose lower half is 0
+    libc.mmap.restype = ctypes.c_long
+    if libc.mmap(ctypes.c_long(base), ctypes.c_long(4096), 3, 0x32, -1, ctypes.c_long(0)) != base:
+        raise SystemExit("no page at 4 GiB")
+    ctypes.memset(base, 0, 16)
+    call(302, 0, resource.RLIMIT_CORE, base, 0)
+    call(302, 0, resource.RLIMIT_CORE | 1 << 32, base, 0)
+    if resource.getrlimit(resource.RLIMIT_CORE) != (1, 1):
+        raise SystemExit(f"ESCAPED: limit of cores {resource.getrlimit(resource.RLIMIT_CORE)}")
+    print("blocked: limit of cores stays")
     refused("limit of files up", (EPERM,), call, 160, resource.RLIMIT_NOFILE, ctypes.c_char_p(raised))
 
 
