@@ -41,7 +41,8 @@ struct str reply_take_header(struct req *r, const char *name)
 
 		if (!str_ieq(h.name, str_from(name)))
 			continue;
-		r->reply_headers[i] = r->reply_headers[--r->n_reply_headers];
+		memmove(&r->reply_headers[i], &r->reply_headers[i + 1],
+			(--r->n_reply_headers - i) * sizeof(r->reply_headers[i]));
 		return h.value;
 	}
 	return STR_NULL;
