@@ -1,11 +1,13 @@
 /* A runtime in C: the Lambda Runtime API by plain sockets. It answers {"you sent": EVENT}. Static, it starts in well
  * under a millisecond. Build: cc -O2 -static -o bootstrap bootstrap.c */
 #include <arpa/inet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define EVENT_MAX (6 << 20)
@@ -36,15 +38,20 @@ static int connect_to_api(void)
 	return fd;
 }
 
-static void send_all(int fd, const char *p, size_t n)
+/* All pieces in one write: less to do, and no piece waits for the acknowledgement of the one before. */
+static void send_all(int fd, struct iovec *v, int n)
 {
 	while (n > 0) {
-		ssize_t sent = write(fd, p, n);
+		ssize_t sent = writev(fd, v, n);
 
-		if (sent <= 0)
-			fail("write");
-		p += sent;
-		n -= (size_t)sent;
+		if (sent < 0)
+			fail("writev");
+		for (; n > 0 && (size_t)sent >= v->iov_len; v++, n--)
+			sent -= (ssize_t)v->iov_len;
+		if (n > 0) {
+			v->iov_base = (char *)v->iov_base + sent;
+			v->iov_len -= (size_t)sent;
+		}
 	}
 }
 
@@ -91,16 +98,18 @@ int main(void)
 		size_t n;
 		int head_n;
 
-		send_all(fd, next, sizeof(next) - 1);
+		send_all(fd, &(struct iovec){(void *)(uintptr_t)next, sizeof(next) - 1}, 1);
 		event = read_answer(fd, &n);
 		sscanf(header(event - 2, "Lambda-Runtime-Aws-Request-Id"), "%63[0-9a-fA-F-]", id);
 		head_n = snprintf(head, sizeof(head),
 				  "POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: runtime\r\n"
 				  "Content-Length: %zu\r\n\r\n%s",
 				  id, n + sizeof(before) + sizeof(after) - 2, before);
-		send_all(fd, head, (size_t)head_n);
-		send_all(fd, event, n);
-		send_all(fd, after, sizeof(after) - 1);
+		send_all(fd,
+			 (struct iovec[]){{head, (size_t)head_n},
+					  {(void *)(uintptr_t)event, n},
+					  {(void *)(uintptr_t)after, sizeof(after) - 1}},
+			 3);
 		read_answer(fd, &n);
 	}
 }

@@ -496,6 +496,7 @@ static void work(struct api_conn *c)
 static void conn_ready(struct watch *w, uint32_t events)
 {
 	struct api_conn *c = container_of(w, struct api_conn, watch);
+	const int on = 1;
 	ssize_t n;
 
 	if ((events & EPOLLOUT) && !flush(c))
@@ -510,6 +511,10 @@ static void conn_ready(struct watch *w, uint32_t events)
 		c->in.n += (size_t)MAX(n, 0);
 	}
 	work(c);
+	/* A client that writes a request in pieces, without TCP_NODELAY, waits for the first to be acknowledged, which
+	 * the kernel would put off for 40 ms. */
+	if (w->fd >= 0 && (c->state == API_BODY || (c->state == API_HEAD && c->in.n)))
+		setsockopt(w->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
 void runtime_api_resume(struct api_conn *c)
