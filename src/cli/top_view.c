@@ -481,7 +481,7 @@ static void zygote_line(struct lines *l, const json_t *z)
 	putf(l, TONE_DIM, "zygote   ");
 	put(l, TONE_PLAIN, json_get_str(z, "runtime", STR("-")));
 	putf(l, TONE_DIM, "   pid %lld   %s   ", (long long)number(z, "pid"), buf_cstr(&mem));
-	if (state.n && !str_eqz(state, "ready"))
+	if (state.n && !str_eqz(state, "loaded"))
 		putf(l, TONE_WARN, "%.*s   ", STR_ARG(state));
 	else
 		putf(l, TONE_DIM, "last used %s ago   ", buf_cstr(&idle));

@@ -84,6 +84,20 @@ static void print_workers(const json_t *workers)
 	       tone_off(STDOUT_FILENO, TONE_DIM));
 }
 
+/* What it printed before it died. */
+static void print_last_words(struct str words)
+{
+	struct str line;
+
+	while (words.n > 0) {
+		_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+		str_cut(words, '\n', &line, &words);
+		out_clean(&b, line);
+		printf("  %s\n", buf_cstr(&b));
+	}
+}
+
 static void print_why(const json_t *j)
 {
 	struct str state = json_get_str(j, "state", STR("unknown")), text = json_get_str(j, "text", STR_NULL);
@@ -104,6 +118,7 @@ static void print_why(const json_t *j)
 	if (position > 0)
 		printf(position == 1 ? ", next in line" : ", number %lld in line", (long long)position);
 	printf("%s%s\n", clean.n ? ": " : "", buf_cstr(&clean));
+	print_last_words(json_get_str(j, "last_words", STR_NULL));
 	if (over)
 		return;
 	print_workers(json_object_get(j, "workers"));
