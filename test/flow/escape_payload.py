@@ -1,6 +1,6 @@
 """Attacks on a box, run inside of it by test_escape.py: `python3 escape_payload.py NAME [ARG...]`. Each either prints
 what stopped it ("blocked: ...") or ends with what it got ("ESCAPED: ..."). Raw system calls go through libc."""
-import ctypes, errno, fcntl, mmap, os, resource, signal, socket, struct, sys, time
+import ctypes, errno, fcntl, mmap, os, re, resource, signal, socket, struct, sys, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -134,6 +134,25 @@ def environment(*allowed):
     if os.getppid() not in (0, 1):
         raise SystemExit(f"ESCAPED: parent {os.getppid()}")
     print("blocked: no other environment, processes", pids)
+
+
+def memory_of_others(hidden):
+    """Looks for a secret (given so that the question does not hold the answer) in all memory of this process."""
+    wanted = re.compile(b"".join(b"[" + re.escape(bytes([c ^ 0x5a])) + b"]" for c in bytes.fromhex(hidden)))
+    with open("/proc/self/mem", "rb", buffering=0) as mem:
+        for line in open("/proc/self/maps").read().splitlines():
+            start, end = (int(x, 16) for x in line.split()[0].split("-"))
+            if not line.split()[1].startswith("rw") or end - start > 1 << 32:
+                continue
+            for at in range(start, end, 1 << 20):
+                mem.seek(at)
+                try:
+                    piece = mem.read(min(end - at, (1 << 20) + 256))
+                except OSError:
+                    continue
+                if wanted.search(piece):
+                    raise SystemExit(f"ESCAPED: found in {line}")
+    print("blocked: nothing found in memory")
 
 
 def write_code():

@@ -1,8 +1,9 @@
 """What a function in a box may try against the host, its gate and other functions. Each attack must fail, say so in its
 own output, and leave the host as it was, which is looked at from outside. The attacks: escape_payload.py.
 
-Here they run in boxes of wick-box, as root (whose boxes belong to an unprivileged user) and as that user."""
+First in boxes of wick-box, as root (whose boxes belong to an unprivileged user) and as that user; then as functions."""
 import ctypes
+import json
 import os
 import pathlib
 import shutil
@@ -15,7 +16,7 @@ import uuid
 import pytest
 
 import zygote as z
-from conftest import BUILD, until
+from conftest import BUILD, Wick, until
 
 WICK_BOX = BUILD / "src" / "box" / "wick-box"
 PAYLOAD = pathlib.Path(__file__).with_name("escape_payload.py")
@@ -309,3 +310,123 @@ def test_dry_run(tmp_path):
     assert out.returncode == 0 and "Examples:" in out.stdout
     out = subprocess.run([WICK_BOX, "--zygote"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert out.returncode == 2 and "started by wick-node" in out.stderr
+
+
+# ---- as functions ----
+
+HANDLER = """
+import contextlib, io
+import attack
+
+def handler(event, context):
+    out = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out):
+            getattr(attack, event["name"])(*event["args"])
+    except SystemExit as e:
+        out.write(str(e))
+    print(out.getvalue())
+    return out.getvalue()
+"""
+VICTIM = """
+import os
+open("/tmp/victim", "w").write(os.environ["SECRET"])
+
+def handler(event, context):
+    return os.environ["SECRET"]
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if not can_box():
+        pytest.skip("this machine gives no user namespaces")
+    w = Wick(tmp_path_factory.mktemp("escape") / "data", env={"HOST_SECRET": "hush-of-the-host"})
+    yield w
+    w.stop()
+    assert not w.sanitizer_reports(), w.log()
+    shutil.rmtree(w.data, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def attacker(server):
+    """A function that attacks, and one with secrets whose worker came from the same zygote before it and is still there."""
+    secret, own = "hush-" + uuid.uuid4().hex, "mine-" + uuid.uuid4().hex
+    victim = server.deploy(VICTIM, Environment={"Variables": {"SECRET": secret}})
+    assert server.invoke(victim)[0] == secret
+    name = server.deploy(HANDLER, files={"attack.py": PAYLOAD.read_text()}, MemorySize=512, Timeout=60,
+                         Environment={"Variables": {"OWN": own}})
+
+    def run(attack, *args):
+        said, answer = server.invoke(name, {"name": attack, "args": [str(a) for a in args]})
+        assert "FunctionError" not in answer, said
+        assert "blocked: " in said and "ESCAPED" not in said and secret not in said and "hush-of" not in said, said
+        return said
+
+    run.name, run.victim, run.secret, run.own = name, victim, secret, own
+    yield run
+    assert server.invoke(victim)[0] == secret  # unharmed
+
+
+@pytest.mark.parametrize("name", ["syscalls", "namespaces", "old_calls", "terminal", "write_code", "proc_files", "rights"])
+def test_function_refused(attacker, name):
+    attacker(name)
+
+
+def test_function_reads_nothing_of_the_server(server, attacker):
+    """The data folder with its store, credentials, sockets and every function's package, by name."""
+    found = sorted(server.data.rglob("*"))
+    paths = [server.data, server.data / "credentials", *(p for p in found if p.parent == server.data), *found[::len(found) // 40 + 1]]
+    assert (server.data / "credentials").exists() and len(paths) > 8
+    attacker("read_files", *paths, "/tmp/victim", "/proc/%d/environ" % server.process.pid)
+
+
+def test_function_finds_nothing_of_others(server, attacker):
+    """In its memory (a copy of the zygote's), its environment and its processes."""
+    for secret in (attacker.secret, "hush-of-the-host", server.keys[1]):
+        attacker("memory_of_others", bytes(c ^ 0x5a for c in secret.encode()).hex())
+    own = bytes(c ^ 0x5a for c in attacker.own.encode()).hex()
+    said, _ = server.invoke(attacker.name, {"name": "memory_of_others", "args": [own]})
+    assert "ESCAPED" in said  # it does find what is there
+
+
+def test_function_network(server, attacker):
+    port = server.url.rsplit(":", 1)[1]
+    attacker("sockets", port, "wick-none-" + uuid.uuid4().hex)
+
+
+def test_function_kills_nobody(server, attacker):
+    attacker("kill", server.process.pid, *server.pids("wick-gate"), *server.pids("wick-node"))
+    assert server.process.poll() is None
+
+
+def test_function_that_takes_all(server, attacker):
+    """Memory, processes, files: bounded, said in the function's own log, and the others go on."""
+    attacker("fd_exhaustion", 4096)
+    for attack, size in (("fork_bomb", 1100), ("disk", 700 << 20), ("memory", 4 << 30)):
+        said, answer = server.invoke(attacker.name, {"name": attack, "args": [str(size)]})
+        said = json.dumps(said)
+        # Whichever is reached first: what it tries, or the memory that it takes.
+        assert "ESCAPED" not in said and ("blocked: " in said or "Runtime.OutOfMemory" in said), said
+    assert "Runtime.OutOfMemory" in said  # the last one has no other bound
+    log = server.run("logs", attacker.name).stdout
+    assert "blocked: open after" in log and "memory" in log.lower()
+    assert server.invoke(attacker.victim)[0] == attacker.secret
+
+
+def test_function_without_network(server):
+    """wick:network=none has not even Wick's API, which the others have."""
+    source = """
+import socket
+
+def handler(event, context):
+    s = socket.socket()
+    try:
+        s.connect(("127.0.0.1", 9000))
+    except OSError as e:
+        return e.strerror
+    return "connected"
+"""
+    none, gateway = server.deploy(source, Tags={"wick:network": "none"}), server.deploy(source)
+    assert server.invoke(none)[0] == "Connection refused"
+    assert server.invoke(gateway)[0] == "connected"
