@@ -420,7 +420,7 @@ void code_get_merged(struct code *c, const struct str *sha256, const int *zips, 
 
 	if (n > CODE_MERGE_MAX || !read_sources(sha256, zips, n, sources, hex)) {
 		close_all(zips, n);
-		ready(arg, NULL, "the SHA-256 of a code package is none in base64");
+		ready(arg, NULL, "the name of a code package is no SHA-256 in base64");
 		return;
 	}
 	p = map_get(&c->packages, str_from(hex));

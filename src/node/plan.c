@@ -331,7 +331,7 @@ static int make_env(struct maker *m, const struct plan_order *o, struct err *err
 {
 	char port[16], concurrency[16];
 	const struct function_options *opt = o->opt;
-	struct kv ours[8] = {
+	struct kv ours[9] = {
 		{STR("LAMBDA_TASK_ROOT"), STR(PLAN_TASK_ROOT)},
 		{STR("LAMBDA_RUNTIME_DIR"), STR("/var/runtime")},
 		{STR("HOME"), STR("/tmp")},
@@ -346,6 +346,8 @@ static int make_env(struct maker *m, const struct plan_order *o, struct err *err
 	size_t n = 4;
 
 	m->p->env = arena_new_n(m->a, struct str, json_object_size(o->env) + ARRAY_SIZE(ours) + ARRAY_SIZE(defaults));
+	if (o->f)
+		ours[n++] = (struct kv){STR("_HANDLER"), o->f->handler};
 	if (opt) {
 		snprintf(concurrency, sizeof(concurrency), "%u", opt->concurrency);
 		ours[n++] = (struct kv){STR("WICK_CONCURRENCY"), str_from(concurrency)};

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LANE_BUFFER (1 << 20)
@@ -103,11 +104,21 @@ static void look_at_group(struct worker *w, struct worker_end *end)
 		end->peak_kib = st.memory_peak / 1024;
 }
 
+/* The first process of a pid namespace cannot be ended by a signal of its own (pid_namespaces(7)): runtimes leave with
+ * 128 and its number then, as shells do. */
+static int as_signal(int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+
+	return code > 128 && code < 128 + 32 ? code - 128 : status;
+}
+
 static void worker_exited(void *arg, const struct child_exit *ex)
 {
 	struct worker *w = arg;
 	struct worker_end end = {.exit = *ex, .oom = w->oom};
 
+	end.exit.status = as_signal(ex->status);
 	look_at_group(w, &end);
 	w->site.handler->exited(w->site.arg, w, &end);
 	worker_free(w);
@@ -559,6 +570,11 @@ void worker_stop(struct worker *w, uint64_t grace_ms)
 		return;
 	}
 	worker_freeze(w, false); /* so that it can see that its lane is closed */
+	/* One that wants to be asked has a handler; to the first process of a pid namespace it is nothing otherwise. */
+	if (w->child)
+		child_kill(w->child, SIGTERM);
+	else
+		pidfd_kill(w->pidfd, SIGTERM);
 	w->timer = timer_free(w->timer);
 	w->timer = timer_new(w->site.loop, worker_kill_now, w);
 	timer_set(w->timer, grace_ms);
