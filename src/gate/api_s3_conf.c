@@ -3,7 +3,7 @@
  * whole before it is kept, and read again where it is applied. */
 #include "gate/api_s3.h"
 
-#include "gate/functions.h"
+#include "gate/fn.h"
 #include "model/limits.h"
 #include "model/notification.h"
 #include "model/policy.h"
@@ -69,7 +69,7 @@ static bool functions_exist(struct req *r, const struct s3_notification *n)
 	for (size_t i = 0; i < n->n; i++) {
 		struct function_ref ref;
 
-		if (function_ref_parse(n->lambdas[i].arn, &ref) && functions_get(r->g, ref.name))
+		if (function_ref_parse(n->lambdas[i].arn, &ref) && fn_find(r->g, ref.name, ref.qualifier))
 			continue;
 		req_failf(r, FAIL_INVALID_ARGUMENT, "Unable to validate the following destination configurations");
 		s3_error_extra(r, "ArgumentName", n->lambdas[i].arn);

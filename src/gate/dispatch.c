@@ -14,7 +14,7 @@ static void send_invoke(struct invocation *inv)
 	const struct function *def = &inv->fn->def;
 	struct lane_invoke in = {
 		.deadline_ms = (uint64_t)clock_wall_ms() + def->timeout_s * 1000ull,
-		.arn = def->arn,
+		.arn = inv->qualified_arn.n ? inv->qualified_arn : def->arn,
 		.trace = inv->trace,
 		.client_context = inv->client_context,
 		.event = inv->event,

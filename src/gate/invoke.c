@@ -30,6 +30,9 @@ bool invocation_prepare(struct req *r, struct str function, struct str qualifier
 	inv->r = r;
 	inv->fn = fn_ref(fn);
 	inv->event = event.n ? event : STR("{}");
+	if (qualifier.n)
+		inv->qualified_arn =
+			str_from(arena_printf(&r->arena, "%.*s:%.*s", STR_ARG(fn->def.arn), STR_ARG(qualifier)));
 	r->inv = inv;
 	return true;
 }

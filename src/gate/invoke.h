@@ -21,6 +21,7 @@ struct invocation {
 	struct list_link on_worker; /* in worker->runs */
 	struct worker *worker;      /* PLACED, RUNNING */
 	struct str event;           /* JSON; lives in the request */
+	struct str qualified_arn;   /* as it was named; n == 0: without a qualifier */
 	struct str trace, client_context;
 	bool want_log_tail; /* LogType=Tail: the last 4 KiB */
 	bool cold;          /* its worker was started for it */

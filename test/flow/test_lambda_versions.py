@@ -10,7 +10,7 @@ import uuid
 import botocore.exceptions
 import pytest
 
-from conftest import ROLE, make_zip
+from conftest import ROLE, make_zip, until
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 
@@ -305,6 +305,28 @@ def test_weights(lam, wick):
     assert {wick.invoke(name, Qualifier="all")[0] for _ in range(5)} == {"two"}
     assert {wick.invoke(name, Qualifier="none")[0] for _ in range(5)} == {"one"}
     assert {wick.invoke(name, Qualifier="half")[0] for _ in range(64)} == {"one", "two"}
+
+
+def test_bucket_events_of_an_alias(wick):
+    lam, s3, bucket, seen = wick.client("lambda"), wick.client("s3"), wick.bucket(), wick.bucket()
+    name = "f-" + uuid.uuid4().hex[:12]
+    text = ("import boto3, os\n"
+            "def handler(event, context):\n"
+            "    boto3.client('s3').put_object(Bucket=%r, Key=context.function_version + context.invoked_function_arn[-5:])\n")
+    lam.create_function(FunctionName=name, Role=ROLE, Runtime="python3.11", Handler="app.handler", MemorySize=512,
+                        Timeout=30, Code={"ZipFile": make_zip({"app.py": text % seen})}, Publish=True)
+
+    def notify(qualifier):
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={
+            "LambdaFunctionConfigurations": [{"LambdaFunctionArn": ARN + name + ":" + qualifier,
+                                              "Events": ["s3:ObjectCreated:*"]}]})
+
+    refused("InvalidArgument", notify, qualifier="prod")
+    lam.create_alias(FunctionName=name, Name="prod", FunctionVersion="1")
+    notify("prod")
+    s3.put_object(Bucket=bucket, Key="k")
+    keys = until(lambda: [o["Key"] for o in s3.list_objects_v2(Bucket=seen).get("Contents", [])], "the function to run")
+    assert keys == ["1:prod"]
 
 
 # ---- permissions of versions and aliases ----
