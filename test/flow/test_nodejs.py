@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -14,10 +15,13 @@ import struct
 import tempfile
 import uuid
 
+import botocore.eventstream
 import pytest
 
 import lane
+import raw
 import zygote
+from conftest import until
 
 PROGRAM = lane.BUILD / "src/runtime/wick-nodejs"
 STATUS_KEY, HEADER_KEY, WINDOW_KEY = 13, 12, 15
@@ -726,3 +730,86 @@ def test_example(wick):
     done = wick.run("deploy", example)
     assert done.returncode == 0, done.stderr
     assert wick.invoke("nodejs-hello", {"name": "Ada"})[0]["greeting"] == "Hello, Ada!"
+
+
+STREAMING = """
+exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+    const input = event.body === undefined ? event : JSON.parse(event.body);
+    if (input.status)
+        stream = awslambda.HttpResponseStream.from(stream, {
+            statusCode: input.status, headers: { 'Content-Type': 'text/x-own' }, cookies: ['a=1', 'b=2'] });
+    for (let i = 0; i < input.n; i++)
+        if (!stream.write('x'.repeat(50000))) await new Promise((go) => stream.once('drain', go));
+    if (input.fail) throw new RangeError('amid');
+    stream.end('end');
+});"""
+
+
+def streamed(wick, name, document):
+    """(the bytes, the document of InvokeComplete)"""
+    answer = raw.lambda_call(wick, "POST", f"/2021-11-15/functions/{name}/response-streaming-invocations", document)
+    assert answer.status == 200, answer
+    events = botocore.eventstream.EventStreamBuffer()
+    events.add_data(answer.body)
+    events = [(e.headers[":event-type"], e.payload) for e in events]
+    assert events[-1][0] == "InvokeComplete"
+    return b"".join(data for kind, data in events if kind == "PayloadChunk"), json.loads(events[-1][1])
+
+
+def test_response_stream(wick):
+    name = deploy(wick, STREAMING)
+    for n in (0, 1, 100):
+        assert streamed(wick, name, {"n": n}) == (b"x" * 50000 * n + b"end", {})
+    data, complete = streamed(wick, name, {"n": 1, "fail": 1})
+    assert data == b"x" * 50000 and json.loads(complete["ErrorDetails"])["errorType"] == "RangeError"
+    prelude, data = streamed(wick, name, {"n": 0, "status": 404})[0].split(b"\0" * 8)
+    assert json.loads(prelude)["statusCode"] == 404 and data == b"end"
+    # To one who takes no stream it is one answer: here none that is JSON.
+    name = deploy(wick, "exports.handler = awslambda.streamifyResponse(async (e, s) => s.end(JSON.stringify(e)));")
+    assert wick.invoke(name, {"a": 1})[0] == {"a": 1}
+
+
+def test_function_url_that_streams(wick):
+    name = deploy(wick, STREAMING)
+    answer = raw.lambda_call(wick, "POST", f"/2021-10-31/functions/{name}/url",
+                             {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"})
+    assert answer.status == 201, answer
+    answer = raw.send(wick, "POST", f"/f/{name}/", {"content-type": "application/json"}, b'{"n":40,"status":202}')
+    assert answer.status == 202 and answer.headers["Content-Type"] == "text/x-own"
+    assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
+    assert answer.body == b"x" * 2000000 + b"end"
+    assert raw.send(wick, "POST", f"/f/{name}/", {"content-type": "application/json"}, b'{"n":0,"fail":1}').status == 502
+
+
+def test_slow_client_slows_the_function(wick):
+    """Of 200 MiB nothing is written that nobody has read, but for what the sockets and windows between hold."""
+    name = deploy(wick, """
+        exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+            const piece = Buffer.alloc(65536);
+            for (let i = 0; i < 3200; i++) {
+                if (stream.write(piece)) continue;
+                console.log('written', i);
+                await new Promise((go) => stream.once('drain', go));
+            }
+            stream.end();
+        });""")
+    raw.lambda_call(wick, "POST", f"/2021-10-31/functions/{name}/url",
+                    {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"})
+
+    def written():
+        return max(map(int, re.findall(r"written (\d+)", wick.run("logs", name).stdout)), default=0)
+
+    with raw.connect(wick) as s:
+        s.sendall(f"GET /f/{name}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        s.recv(1000)
+        before = -1
+        while before != (now := written()):
+            before = now
+            select.select([], [], [], 0.3)
+        assert 0 < now < 640  # 40 MiB
+        rest, got = 0, b"x"
+        while got:
+            got = s.recv(1 << 20)
+            rest += len(got)
+        assert rest > 199 << 20
+    until(lambda: written() > 3100, "the rest to be written")

@@ -130,7 +130,7 @@ function headerLine(name, value) {
 // Fields of HEAD from {statusCode, headers, multiValueHeaders, cookies}.
 function headOf(prelude) {
 	const status = prelude?.statusCode ?? 200;
-	if (!Number.isInteger(status) || status < 100 || status > 999)
+	if (!Number.isInteger(status) || status < 200 || status > 999)
 		throw new TypeError(`statusCode ${status} is no HTTP status`);
 	const fields = [KEY.STATUS, status];
 	for (const [name, value] of Object.entries(prelude?.headers ?? {})) {
