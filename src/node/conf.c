@@ -15,11 +15,13 @@
 
 #define HOST_NAME_SIZE 256
 
-#define OPTION(flag_name, variable, member, kind, meta, text)                                                          \
+#define OPTION_OF(flag_name, variable, member, kind, meta, value, text)                                                \
 	{                                                                                                              \
 		.name = flag_name, .flag = "--" flag_name, .env = variable, .metavar = meta, .type = kind,             \
-		.offset = offsetof(struct node_conf, member), .help = text                                             \
+		.dflt = value, .offset = offsetof(struct node_conf, member), .help = text                              \
 	}
+#define OPTION(flag_name, variable, member, kind, meta, text)                                                          \
+	OPTION_OF(flag_name, variable, member, kind, meta, NULL, text)
 
 static const struct setting table[] = {
 	OPTION("data", "WICK_DATA", data, SETTING_STRING, "DIR", "Folder of everything durable."),
@@ -35,9 +37,10 @@ static const struct setting table[] = {
 	       "Memory for all workers together. 0: three quarters of the machine's."),
 	OPTION("code-cache", "WICK_CODE_CACHE", code_cache_max, SETTING_BYTES, "SIZE",
 	       "Unpacked packages that are kept. 0: 10g."),
-	OPTION("zygote-idle", "WICK_ZYGOTE_IDLE", zygote_idle_ms, SETTING_DURATION, "TIME",
-	       "A zygote that nobody needed for this long ends."),
-	OPTION("prestart", "WICK_PRESTART", prestart, SETTING_U32, "N", "Node.js processes that wait for code."),
+	OPTION_OF("zygote-idle", "WICK_ZYGOTE_IDLE", zygote_idle_ms, SETTING_DURATION, "TIME", "10m",
+		  "A zygote that nobody needed for this long ends."),
+	OPTION_OF("prestart", "WICK_PRESTART", prestart, SETTING_U32, "N", "2",
+		  "Node.js processes that wait for code."),
 	OPTION("box-uid", "WICK_BOX_UID", box_uid, SETTING_U32, "UID",
 	       "Started as root: the user and group number of boxes. 0: 64646."),
 	OPTION("internet-allow", "WICK_INTERNET_ALLOW", internet_allow, SETTING_STRING, "CIDRS",

@@ -355,6 +355,11 @@ void zygote_forget(struct zygote *z, const uint8_t id[static 16])
 		f->forked = NULL;
 }
 
+bool zygote_is_busy(const struct zygote *z)
+{
+	return z->unsent.n + z->asked.n > 0;
+}
+
 bool zygote_is_loaded(const struct zygote *z)
 {
 	return z->loaded && !z->over;

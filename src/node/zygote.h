@@ -40,5 +40,6 @@ void zygote_fork(struct zygote *z, const uint8_t id[static 16], struct str plan,
 		 zygote_forked *forked, void *arg);
 /* Whoever asked for this fork is not interested any more and is not called; what comes of it is ended. */
 void zygote_forget(struct zygote *z, const uint8_t id[static 16]);
+bool zygote_is_busy(const struct zygote *z); /* forks are not answered yet */
 bool zygote_is_loaded(const struct zygote *z);
 int zygote_pid(const struct zygote *z); /* -1: attached */

@@ -88,6 +88,11 @@ static void on_exited(void *arg, const uint8_t id[static 16], const struct child
 
 static const struct zygote_events events = {.loaded = on_loaded, .exited = on_exited, .ended = on_ended};
 
+static bool is_busy(const struct one *o)
+{
+	return o->z && zygote_is_busy(o->z);
+}
+
 static void on_tick(void *arg)
 {
 	struct zygotes *zs = arg;
@@ -96,7 +101,9 @@ static void on_tick(void *arg)
 
 	for (o = one_list_first(&zs->all); o; o = next) {
 		next = one_list_next(o);
-		if (now - o->used_ms >= (o->bad ? BAD_MS : zs->conf->zygote_idle_ms))
+		if (is_busy(o))
+			o->used_ms = now;
+		else if (now - o->used_ms >= (o->bad ? BAD_MS : zs->conf->zygote_idle_ms))
 			one_free(o);
 	}
 	if (zs->all.n)
@@ -146,8 +153,12 @@ static struct one *start(struct zygotes *zs, const char *program, struct str imp
 
 static void make_room(struct zygotes *zs)
 {
-	if (zs->all.n >= ZYGOTES_MAX)
-		one_free(one_list_first(&zs->all));
+	struct one *o = one_list_first(&zs->all);
+
+	while (o && is_busy(o))
+		o = one_list_next(o);
+	if (o && zs->all.n >= ZYGOTES_MAX)
+		one_free(o);
 }
 
 struct zygote *zygotes_get(struct zygotes *zs, enum runtime_kind kind, struct str imports, struct err *err)
