@@ -120,8 +120,12 @@ static const struct flag logs_flags[] = {
 #define SHOW_EXAMPLES                                                                                                  \
 	"wick show hello\n"                                                                                            \
 	"wick show hello --json\n"
-#define RM_MORE     "Buckets and what is in them stay."
-#define RM_EXAMPLES "wick rm hello thumbnail\n"
+#define RM_MORE                                                                                                        \
+	"A function goes with its versions, aliases, URLs and triggers; buckets and what is in them stay. Also a "     \
+	"version (hello:3), an alias (hello:live), a version of a layer (layer:tools:2) or all of them (layer:tools)."
+#define RM_EXAMPLES                                                                                                    \
+	"wick rm hello thumbnail\n"                                                                                    \
+	"wick rm hello:3 hello:live layer:tools\n"
 
 #define TOP_MORE                                                                                                       \
 	"Functions with their queues and why those wait, workers by what they do, memory, rates and times; those "     \

@@ -18,7 +18,7 @@ const struct cmd commands[] = {
 	 LOGS_MORE, LOGS_EXAMPLES, logs_flags, false, logs_run, NULL},
 	{"ls", "", "list the functions", NULL, LS_EXAMPLES, NULL, false, ls_run, NULL},
 	{"show", "NAME", "show one function", NULL, SHOW_EXAMPLES, NULL, false, show_run, NULL},
-	{"rm", "NAME...", "delete functions and their triggers", RM_MORE, RM_EXAMPLES, NULL, false, rm_run, NULL},
+	{"rm", "NAME...", "delete functions, versions, aliases and layers", RM_MORE, RM_EXAMPLES, NULL, false, rm_run, NULL},
 	{"top", "[--once] [--interval TIME]", "watch functions and workers live",
 	 TOP_MORE, TOP_EXAMPLES, top_flags, false, top_run, NULL},
 	{"why", "ID", "say why an invocation waits",
