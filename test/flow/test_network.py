@@ -1,6 +1,6 @@
 """wick-net, the network of a worker with wick:network=internet, between three network namespaces: a box, a machine (in
-which wick-net runs) and the world. The world has a public address with a web and a name server, and a private one on the
-network it shares with the machine.
+which wick-net runs) and the world. The world has a public address with a web and a name server, and a private one
+on the network it shares with the machine.
 Needs: root, iproute2, util-linux, /dev/net/tun; the built wick-net."""
 import http.server
 import os
@@ -96,8 +96,8 @@ class Space:
     """A process with namespaces of its own, in which others run."""
 
     def __init__(self, *flags, prefix=()):
-        self.process = subprocess.Popen([*prefix, "unshare", *flags, "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([*prefix, "unshare", *flags, "sh", "-c", "echo; exec cat"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"\n"
         self.pid = self.process.pid
 

@@ -1,5 +1,5 @@
-"""The Node.js runtime: wick-nodejs, its workers boxed from a zygote as the node would, driven over their lanes; each test
-runs in a worker that was started for it and in one that waited in the pool.
+"""The Node.js runtime: wick-nodejs, its workers boxed from a zygote as the node would, driven over their lanes; each
+test runs in a worker that was started for it and in one that waited in the pool.
 Needs: the built wick-nodejs, a Node.js (20 or newer) on PATH."""
 import base64
 import concurrent.futures
@@ -87,7 +87,8 @@ def environment(handler, env):
     return {"_HANDLER": handler, "LAMBDA_TASK_ROOT": "/var/task", "AWS_LAMBDA_FUNCTION_NAME": "test",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/test", "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/31/[$LATEST]0",
-            "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret", **POOL_ENV,
+            "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIATEST",
+            "AWS_SECRET_ACCESS_KEY": "secret", **POOL_ENV,
             **(env or {})}
 
 
@@ -166,18 +167,27 @@ def test_invocations_follow_each_other(worker):
     assert [w.invoke(i).json for i in range(50)] == [[i + 1, i] for i in range(50)]
 
 
-@pytest.mark.parametrize("body, answer", [
+ANSWERS = [
     ("async () => {}", None), ("async () => undefined", None), ("() => Promise.resolve({ a: 1 })", {"a": 1}),
-    ("(e, c, callback) => { callback(null, e); }", "in"), ("(e, c, callback) => { setTimeout(callback, 1, null, 2); }", 2),
+    ("(e, c, callback) => { callback(null, e); }", "in"),
+    ("(e, c, callback) => { setTimeout(callback, 1, null, 2); }", 2),
     ("(e, c) => { c.succeed('s'); }", "s"), ("(e, c) => { c.done(null, 'd'); }", "d"), ("() => 'not a promise'", None),
     ("() => new Promise(() => {})", None), ("async () => 'ü\\u2028'", "ü\u2028"), ("async () => NaN", None),
     ("async () => ({ toJSON: () => 'own' })", "own"), ("async () => new Date(0)", "1970-01-01T00:00:00.000Z"),
-    ("() => ({ then: (f) => f('thenable') })", "thenable")])
-def test_ways_to_answer(worker, body, answer):
-    w = worker("exports.handler = %s;" % body)
-    frame = w.invoke("in")
-    assert frame.kind == lane.RESULT and frame.json == answer
-    assert w.invoke("in").json == answer
+    ("() => ({ then: (f) => f('thenable') })", "thenable")]
+
+
+def one_of(bodies):
+    """A handler that is one of several, by the event's `which`; it gets the event's `event`."""
+    return ("const all = [%s];\nexports.handler = ({ which, event }, ...rest) => all[which](event, ...rest);"
+            % ",\n".join(bodies))
+
+
+def test_ways_to_answer(worker):
+    w = worker(one_of(body for body, _ in ANSWERS))
+    for which, (body, answer) in [*enumerate(ANSWERS)] * 2:
+        frame = w.invoke({"which": which, "event": "in"})
+        assert frame.kind == lane.RESULT and frame.json == answer, body
 
 
 def test_callback_waits_for_the_event_loop(worker):
@@ -193,11 +203,12 @@ def test_callback_waits_for_the_event_loop(worker):
     assert w.invoke({"waits": False, "ms": 60000}).json == {"ended": 0}
 
 
-@pytest.mark.parametrize("body, kind, message", [
+ERRORS = [
     ("async () => { throw new TypeError('bad é'); }", "TypeError", "bad é"),
     ("() => { throw new Error('at once'); }", "Error", "at once"),
     ("(e, c, callback) => callback(new RangeError('by callback'))", "RangeError", "by callback"),
-    ("(e, c, callback) => callback('text')", "string", "text"), ("(e, c) => c.fail(new Error('failed'))", "Error", "failed"),
+    ("(e, c, callback) => callback('text')", "string", "text"),
+    ("(e, c) => c.fail(new Error('failed'))", "Error", "failed"),
     ("(e, c) => c.done('done')", "string", "done"), ("() => Promise.reject(7)", "number", "7"),
     ("async () => { throw null; }", "object", "null"),
     ("async () => { class OwnError extends Error { get name() { return 'OwnError'; } } throw new OwnError('x'); }",
@@ -205,15 +216,18 @@ def test_callback_waits_for_the_event_loop(worker):
     ("async () => { const e = new Error('m'); Object.defineProperty(e, 'message', { get() { throw 1; } }); throw e; }",
      "Error", "the error that was thrown cannot be read"),
     ("async () => { const a = {}; a.a = a; return a; }", "Runtime.MarshalError", "Unable to stringify response body: "),
-    ("async () => 10n", "Runtime.MarshalError", "Unable to stringify response body: Do not know how to serialize a BigInt"),
+    ("async () => 10n", "Runtime.MarshalError",
+     "Unable to stringify response body: Do not know how to serialize a BigInt"),
     ("async () => 'x'.repeat(7 << 20)", "Function.ResponseSizeTooLarge", "Response payload size exceeded maximum "),
-])
-def test_errors(worker, body, kind, message):
-    w = worker("exports.handler = %s;" % body)
-    for _ in range(2):
+]
+
+
+def test_errors(worker):
+    w = worker(one_of(body for body, _, _ in ERRORS))
+    for which, (body, kind, message) in [*enumerate(ERRORS)] * 2:
         ident = uuid.uuid4()
-        frame = w.invoke({}, ident=ident.bytes)
-        assert frame.kind == lane.ERROR and frame.meta[lane.ERROR_TYPE].decode() == kind
+        frame = w.invoke({"which": which}, ident=ident.bytes)
+        assert frame.kind == lane.ERROR and frame.meta[lane.ERROR_TYPE].decode() == kind, body
         assert frame.json["errorType"] == kind and frame.json["errorMessage"].startswith(message)
         assert isinstance(frame.json["trace"], list)
         line = w.output.decode().splitlines()[-1]
@@ -239,13 +253,15 @@ def test_trace_of_an_error(worker):
     ({"index.cjs": "exports.handler = async () => 'ok';"}, "index.handler"),
     ({"index.js": "export async function handler() { return 'ok'; }", "package.json": '{"type":"module"}'},
      "index.handler"),
-    ({"src/index.js": "import x from './x.js'; export const handler = async () => x;", "src/x.js": "export default 'ok'",
+    ({"src/index.js": "import x from './x.js'; export const handler = async () => x;",
+      "src/x.js": "export default 'ok'",
       "package.json": '{"type":"module"}'}, "src/index.handler"),
     ({"index.mjs": "const v = await Promise.resolve('ok'); export const handler = () => Promise.resolve(v);"},
      "index.handler"),
     ({"index.js": "exports.handler = async () => (await import('./m.mjs')).default;", "m.mjs": "export default 'ok'"},
      "index.handler"),
-    ({"index.js": "exports.handler = async () => require('dep');", "node_modules/dep/index.js": "module.exports = 'ok'"},
+    ({"index.js": "exports.handler = async () => require('dep');",
+      "node_modules/dep/index.js": "module.exports = 'ok'"},
      "index.handler"),
     ({"node_modules/whole/index.js": "exports.handler = async () => 'ok'"}, "whole.handler"),
     ({"index.js": "exports.handler = async () => require('layered');",
@@ -256,21 +272,26 @@ def test_handlers_are_found(worker, files, handler):
 
 
 @pytest.mark.parametrize("files, handler, kind, message", [
-    ({"index.js": ""}, "missing.handler", "Runtime.ImportModuleError", "Error: Cannot find module 'missing'\nRequire stack:"),
+    ({"index.js": ""}, "missing.handler", "Runtime.ImportModuleError",
+     "Error: Cannot find module 'missing'\nRequire stack:"),
     ({"index.js": "require('absent')"}, "index.handler", "Runtime.ImportModuleError",
      "Error: Cannot find module 'absent'\nRequire stack:\n- /var/task/index.js"),
     ({"index.mjs": "import 'absent'"}, "index.handler", "Runtime.ImportModuleError",
      "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'absent' imported from /var/task/index.mjs"),
     ({"index.js": "exports.other = 1"}, "index.handler", "Runtime.HandlerNotFound",
      "index.handler is undefined or not exported"),
-    ({"index.js": "exports.handler = 1"}, "index.handler", "Runtime.HandlerNotFound", "index.handler is not a function"),
-    ({"index.js": "exports.a = null"}, "index.a.b", "Runtime.HandlerNotFound", "index.a.b is undefined or not exported"),
-    ({"index.js": "function ("}, "index.handler", "Runtime.UserCodeSyntaxError", "SyntaxError: Function statements require"),
+    ({"index.js": "exports.handler = 1"}, "index.handler", "Runtime.HandlerNotFound",
+     "index.handler is not a function"),
+    ({"index.js": "exports.a = null"}, "index.a.b", "Runtime.HandlerNotFound",
+     "index.a.b is undefined or not exported"),
+    ({"index.js": "function ("}, "index.handler", "Runtime.UserCodeSyntaxError",
+     "SyntaxError: Function statements require"),
     ({"index.mjs": "export const = 1"}, "index.handler", "Runtime.UserCodeSyntaxError", "SyntaxError: "),
     ({"index.js": ""}, "index", "Runtime.MalformedHandlerName", "Bad handler 'index'"),
     ({"index.js": ""}, "", "Runtime.MalformedHandlerName", "Bad handler ''"),
     ({"index.js": ""}, "index.", "Runtime.MalformedHandlerName", "Bad handler 'index.'"),
-    ({"index.js": ""}, "../index.handler", "Runtime.MalformedHandlerName", "'../index.handler' is not a valid handler name"),
+    ({"index.js": ""}, "../index.handler", "Runtime.MalformedHandlerName",
+     "'../index.handler' is not a valid handler name"),
     ({"index.js": "throw new RangeError('at load')"}, "index.handler", "RangeError", "at load"),
     ({"index.js": "Promise.reject(new Error('late')); exports.handler = () => 1;"}, "index.handler",
      "Runtime.UnhandledPromiseRejection", "Error: late"),
@@ -284,7 +305,8 @@ def test_init_errors(worker, files, handler, kind, message):
 
 
 @pytest.mark.parametrize("body, kind, message", [
-    ("async () => { setTimeout(() => { throw new Error('later'); }, 1); await new Promise((r) => setTimeout(r, 60000)); }",
+    ("async () => { setTimeout(() => { throw new Error('later'); }, 1); "
+     "await new Promise((r) => setTimeout(r, 60000)); }",
      "Error", "later"),
     ("async () => { Promise.reject(new Error('nobody')); await new Promise((r) => setTimeout(r, 60000)); }",
      "Runtime.UnhandledPromiseRejection", "Error: nobody"),
@@ -338,7 +360,8 @@ def test_console(worker):
 def test_console_as_json(worker):
     w = worker("""
         exports.handler = async () => {
-            console.debug('hidden'); console.log('text', 1); console.warn({ a: 1 }); console.error(new TypeError('bad'));
+            console.debug('hidden'); console.log('text', 1); console.warn({ a: 1 });
+            console.error(new TypeError('bad'));
         };""", env={"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"})
     ident = uuid.uuid4()
     w.invoke({}, ident=ident.bytes)
@@ -542,7 +565,8 @@ def test_box(worker):
                 try { tried[path] = fs.readdirSync(path).length; } catch (e) {
                     try { fs.readFileSync(path); tried[path] = true; } catch (e) { tried[path] = e.code; } }
             return { caps: /CapEff:\\s*(\\w+)/.exec(status)[1], privs: /NoNewPrivs:\\s*(\\d)/.exec(status)[1],
-                     seccomp: /Seccomp:\\s*(\\d)/.exec(status)[1], uid: process.getuid(), tmp: fs.readdirSync('/tmp'), tried };
+                     seccomp: /Seccomp:\\s*(\\d)/.exec(status)[1], uid: process.getuid(),
+                     tmp: fs.readdirSync('/tmp'), tried };
         };""")
     answer = w.invoke({}).json
     assert (answer["caps"], answer["privs"], answer["seccomp"], answer["uid"]) == ("0" * 16, "1", "2", 1000)
@@ -570,8 +594,8 @@ def test_node_options(folder):
     (folder / "index.js").write_text("exports.handler = async () => [global.before, v8()];\n"
                                      "const v8 = () => require('v8').getHeapStatistics().heap_size_limit >> 20;\n")
     (folder / "before.js").write_text("global.before = 'before';\n")
-    with lane.Worker(folder, "index.handler", environment("index.handler", {"NODE_OPTIONS": "--require /var/task/before.js"}),
-                     program=PROGRAM) as w:
+    env = environment("index.handler", {"NODE_OPTIONS": "--require /var/task/before.js"})
+    with lane.Worker(folder, "index.handler", env, program=PROGRAM) as w:
         assert w.receive().kind == lane.READY
         before, limit = w.invoke({}).json
         assert before == "before" and 200 < limit < 400
@@ -633,8 +657,8 @@ def test_function(wick):
         exports.handler = async (event, context) => {
             console.log('said', event.n);
             if (event.fail) throw new RangeError('as asked');
-            return { n: event.n, arn: context.invokedFunctionArn, version: context.functionVersion, own: process.env.OWN,
-                     memory: context.memoryLimitInMB, execution: process.env.AWS_EXECUTION_ENV };
+            return { n: event.n, arn: context.invokedFunctionArn, version: context.functionVersion,
+                     own: process.env.OWN, memory: context.memoryLimitInMB, execution: process.env.AWS_EXECUTION_ENV };
         };""", Environment={"Variables": {"OWN": "ü"}}, MemorySize=256)
     for n in range(3):
         answer, _ = wick.invoke(name, {"n": n})
@@ -778,7 +802,8 @@ def test_function_url_that_streams(wick):
     assert answer.status == 202 and answer.headers["Content-Type"] == "text/x-own"
     assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
     assert answer.body == b"x" * 2000000 + b"end"
-    assert raw.send(wick, "POST", f"/f/{name}/", {"content-type": "application/json"}, b'{"n":0,"fail":1}').status == 502
+    answer = raw.send(wick, "POST", f"/f/{name}/", {"content-type": "application/json"}, b'{"n":0,"fail":1}')
+    assert answer.status == 502
 
 
 def test_slow_client_slows_the_function(wick):

@@ -2,8 +2,8 @@
 // Node.js has for its parents, in one message: the environment, and with it the lane.
 
 // What handlers use anyway is loaded while nobody waits.
-for (const name of ['assert', 'child_process', 'crypto', 'dns', 'fs/promises', 'https', 'os', 'perf_hooks', 'querystring',
-	'stream/promises', 'string_decoder', 'timers/promises', 'tls', 'tty', 'zlib'])
+for (const name of ['assert', 'child_process', 'crypto', 'dns', 'fs/promises', 'https', 'os', 'perf_hooks',
+	'querystring', 'stream/promises', 'string_decoder', 'timers/promises', 'tls', 'tty', 'zlib'])
 	require(name);
 
 function setEnvironment(env) {
