@@ -1,13 +1,17 @@
 """Native functions over their lane: shared objects and programs of their own, threads, streams, crashes.
 Needs: the built wick-runtime and libwick.a, gcc, a handler's libraries in the machine."""
 
+import concurrent.futures
 import subprocess
 import time
 import uuid
 
 import pytest
 
+from conftest import ROLE
 import shims
+import test_provided
+import urls
 
 # The event's first letter says what to do.
 HANDLER = r'''
@@ -313,3 +317,50 @@ def test_examples(worker, built):
 def test_program_without_wick(built):
     p = subprocess.run([built / "h"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert p.returncode == 1 and "is started by Wick" in p.stderr
+
+
+# ---- through a server ----
+
+
+def deploy(wick, built, handler, **conf):
+    name = "f-" + uuid.uuid4().hex[:12]
+    file = handler.partition(":")[0]
+    wick.client("lambda").create_function(
+        FunctionName=name, Role=ROLE, Handler=handler, Runtime="native", Timeout=20,
+        Code={"ZipFile": test_provided.package({file: ((built / file).read_bytes(), 0o755)})}, **conf)
+    return name
+
+
+@pytest.mark.parametrize("handler", ["h.so", "h"])
+def test_served(wick, built, handler):
+    name = deploy(wick, built, handler)
+    for _ in range(3):
+        assert wick.invoke(name, "x")[0] is None  # '"' is none of its letters
+
+
+def test_served_stream_and_errors(wick, built):
+    for name in ("hello", "counter"):
+        out = built / (name + (".so" if name == "hello" else ""))
+        args = ("-shared", "-fPIC") if name == "hello" else (shims.LIBWICK, "-pthread")
+        shims.compile_c(shims.lane.ROOT / "examples/native-hello" / (name + ".c"), out, *args)
+        out.chmod(0o755)
+    assert wick.invoke(deploy(wick, built, "hello.so"))[0]["greeting"] == "Hello from C"
+    counter = deploy(wick, built, "counter")
+    answer = urls.call(wick, "POST", test_provided.STREAM_PATH % counter, b"1000")
+    data = b"".join(payload for kind, payload in urls.events(answer.text) if kind == "PayloadChunk")
+    assert data.split()[-1] == b"1000" and len(data.split()) == 1000
+    error, answer = wick.invoke(counter, -1)
+    assert error == {"errorMessage": "the event is a number from 0 to 1000000", "errorType": "Counter.Range"}
+    error, answer = wick.invoke(deploy(wick, built, "h.so:nothing"), {})
+    assert error["errorType"] == "Runtime.HandlerNotFound"
+
+
+def test_served_concurrency(wick, built):
+    """Four invocations meet in one worker."""
+    program = built / "meet.c"
+    program.write_text(HANDLER.replace("event[0]", "event[1]").replace("event + 1, n - 1", '"4", 1'))
+    shims.compile_c(program, built / "meet.so", "-D_GNU_SOURCE", "-shared", "-fPIC")
+    name = deploy(wick, built, "meet.so", Tags={"wick:concurrency": "4"})
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda n: wick.invoke(name, "b")[0], range(4)))
+    assert answers == [4, 4, 4, 4]

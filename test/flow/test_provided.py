@@ -2,13 +2,17 @@
 Needs: the built wick-runtime, /usr/bin/python3 and a C compiler in the machine."""
 
 import base64
+import io
 import json
 import pathlib
 import uuid
+import zipfile
 
 import pytest
 
+from conftest import ROLE, until
 import shims
+import urls
 
 # A bootstrap in Python that is told by its event what to do; `api` speaks raw HTTP, so that it can misbehave.
 BOOTSTRAP = '''#!/usr/bin/python3
@@ -192,7 +196,7 @@ os._exit(0)
 
 @pytest.mark.parametrize("text,mode,words", [
     (None, 0, "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
-    ("#!/bin/sh\n", 0o644, "/var/task/bootstrap is not executable (its mode is 0644)"),
+    ("#!/bin/sh\n", 0o644, "/var/task/bootstrap is not executable: chmod +x it before packaging"),
     ("#!/usr/bin/perl6\n", 0o755, "/var/task/bootstrap needs the interpreter /usr/bin/perl6, which is not there"),
     ("echo hello\n", 0o755, "neither a program for this machine nor a script that begins with #!"),
 ])
@@ -477,3 +481,87 @@ def test_example(worker, folder):
     w = worker(None)
     for n in range(3):
         assert w.call(b'{"n": %d}' % n).json == {"you sent": {"n": n}}
+
+
+# ---- through a server ----
+
+
+def package(files):
+    """A zip with modes: {name: (bytes or text, mode)}."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, (text, mode) in files.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (0o100000 | mode) << 16
+            z.writestr(info, text)
+    return out.getvalue()
+
+
+STREAM_PATH = "/2021-11-15/functions/%s/response-streaming-invocations"
+
+
+def deploy(wick, bootstrap, name=None, mode=0o755, **conf):
+    name = name or "f-" + uuid.uuid4().hex[:12]
+    files = {"bootstrap": (bootstrap, mode)} if bootstrap else {"other": ("x", 0o644)}
+    wick.client("lambda").create_function(FunctionName=name, Role=ROLE, Handler="bootstrap", Runtime="provided.al2023",
+                                          Code={"ZipFile": package(files)}, **{"Timeout": 20, **conf})
+    return name
+
+
+def test_served_invoke(wick):
+    name = deploy(wick, ECHO)
+    for n in range(5):
+        assert wick.invoke(name, {"n": n})[0] == {"n": n}
+    answer, whole = wick.invoke(deploy(wick, STREAMER), {"pieces": pieces(b'{"a":', b"1}")})
+    assert answer == {"a": 1} and "FunctionError" not in whole
+
+
+def test_served_stream(wick):
+    name = deploy(wick, STREAMER)
+    event = {"pieces": pieces(b"one", b"two"), "mb": 2}
+    answer = urls.call(wick, "POST", STREAM_PATH % name, json.dumps(event).encode())
+    messages = urls.events(answer.text)
+    assert b"".join(payload for kind, payload in messages if kind == "PayloadChunk") == b"onetwo" + b"y" * (2 << 20)
+    assert messages[-1][0] == "InvokeComplete" and "ErrorCode" not in json.loads(messages[-1][1])
+
+
+@pytest.mark.parametrize("bootstrap,mode,kind,words", [
+    (None, 0, "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap"),
+    ("#!/bin/sh\nexit 3\n", 0o644, "Runtime.InvalidEntrypoint", "is not executable"),
+    ("#!/bin/sh\necho my last words\nexit 3\n", 0o755, "Runtime.ExitError", "exit status 3"),
+    ("#!/usr/bin/perl6\n", 0o755, "Runtime.InvalidEntrypoint", "needs the interpreter /usr/bin/perl6"),
+])
+def test_served_errors(wick, bootstrap, mode, kind, words):
+    name = deploy(wick, bootstrap, mode=mode)
+    error, answer = wick.invoke(name, {})
+    assert answer["FunctionError"] == "Unhandled" and error["errorType"] == kind and words in error["errorMessage"]
+    if kind == "Runtime.ExitError":
+        until(lambda: "my last words" in urls.logs(wick, name), "the worker's last words in the log")
+
+
+def test_served_crash_and_size(wick):
+    name = deploy(wick, BOOTSTRAP + '''
+c = Conn()
+while True:
+    ident, headers, event = c.next()
+    if event == b"1":
+        print("dying", flush=True)
+        os.kill(os.getpid(), 9)
+    c.send("POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\\r\\nContent-Length: %d\\r\\n\\r\\n" % (ident, 100 << 20))
+    for _ in range(100):
+        c.send(b"x" * (1 << 20))
+    assert c.answer()[0] == 413
+''')
+    error, answer = wick.invoke(name, 0)
+    assert error["errorType"] == "Function.ResponseSizeTooLarge"
+    error, answer = wick.invoke(name, 1, LogType="Tail")
+    assert error["errorType"] == "Runtime.ExitError" and "signal: killed" in error["errorMessage"]
+    assert b"dying" in base64.b64decode(answer["LogResult"])
+
+
+def test_served_never_polls(new_wick):
+    wick = new_wick(env={"WICK_INIT_LIMIT": "2s"})
+    name = deploy(wick, "#!/bin/sh\necho here I hang\nexec sleep 1000\n")
+    error, answer = wick.invoke(name, {})
+    assert answer["FunctionError"] == "Unhandled" and error["errorType"] == "Sandbox.Timedout", error
+    until(lambda: "here I hang" in urls.logs(wick, name), "the worker's last words in the log")

@@ -174,8 +174,7 @@ int program_explain(const char *path, int error, struct err *err)
 		return err_set(err, 0, "%s is %s, not a program", path,
 			       S_ISDIR(st.st_mode) ? "a folder" : "a special file");
 	if (access(path, X_OK) < 0)
-		return err_set(err, 0, "%s is not executable (its mode is %04o): chmod +x before packaging", path,
-			       st.st_mode & 07777);
+		return err_set(err, 0, "%s is not executable: chmod +x it before packaging", path);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, head, sizeof(head));
 	if (fd >= 0)
