@@ -60,6 +60,13 @@ struct fn {
 
 DEFINE_LIST(hungry_list, struct fn, on_hungry)
 
+/* Functions that wait for what others have; queue.c's. */
+struct hungry {
+	struct hungry_list list; /* a reference each */
+	unsigned round;          /* number of the last */
+	bool serving;
+};
+
 /* Both: borrowed; NULL: no such function. version: "$LATEST" or a number. qualifier: n == 0 ($LATEST), a version or an
  * alias, of whose two versions one is drawn. */
 struct fn *fn_get(struct gate *g, struct str name, struct str version);

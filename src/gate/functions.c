@@ -277,6 +277,15 @@ struct fn *fn_get(struct gate *g, struct str name, struct str version)
 	return load(g, name, version);
 }
 
+/* Names that are none are not remembered: clients make them up. */
+static bool alias_exists(struct gate *g, const char *function, struct str name)
+{
+	_cleanup_(arena_done) struct arena a = ARENA_NULL;
+	struct alias al;
+
+	return record_alias(g, &a, str_from(function), name, &al);
+}
+
 static const struct alias *find_alias(struct gate *g, struct fn_group *gr, struct str name)
 {
 	struct fn_alias *a = gr->alias;
@@ -285,6 +294,8 @@ static const struct alias *find_alias(struct gate *g, struct fn_group *gr, struc
 		a = a->next;
 	if (a)
 		return &a->al;
+	if (!alias_exists(g, gr->name, name))
+		return NULL;
 	a = arena_new(&gr->aliases, struct fn_alias);
 	if (!record_alias(g, &gr->aliases, str_from(gr->name), name, &a->al))
 		return NULL;

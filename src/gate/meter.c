@@ -193,7 +193,7 @@ static void count(const struct invocation *inv)
 	if (!fn->stats)
 		fn->stats = xnew(struct stats);
 	stats_add(fn->stats, inv->run_ended_us ? inv->run_ended_us : clock_mono_us(), u->run_us, u->status != USAGE_OK,
-		  inv->cold);
+		  u->start_us > 0);
 	recent_add(inv->r->g->recent, inv);
 }
 

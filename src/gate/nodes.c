@@ -46,11 +46,6 @@ unsigned nodes_cpus(const struct gate *g)
 	return g->nodes->cpus;
 }
 
-unsigned nodes_starts_at_once(const struct gate *g)
-{
-	return MAX(4 * g->nodes->cpus, 8u);
-}
-
 /* ---- from the node ---- */
 
 static void hello(struct nodes *n, const json_t *body)
@@ -115,6 +110,7 @@ static void message(void *arg, struct peer *p, enum link_message type, const uin
 	case LINK_STOP:
 	case LINK_FREEZE:
 	case LINK_LEARNT:
+	case LINK_PREPARE:
 		log_warn("node sent %d, which is the gate's to send", (int)type);
 		break;
 	}
@@ -205,7 +201,7 @@ static json_t *worker_env(struct worker *w)
 	set(env, "AWS_LAMBDA_FUNCTION_VERSION", def->version);
 	snprintf(number, sizeof(number), "%u", def->memory_mb);
 	set(env, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", str_from(number));
-	set(env, "AWS_LAMBDA_INITIALIZATION_TYPE", STR("on-demand"));
+	set(env, "AWS_LAMBDA_INITIALIZATION_TYPE", w->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
 	_cleanup_(freep) char *execution = xasprintf("AWS_Lambda_%.*s", STR_ARG(def->runtime));
 	set(env, "AWS_EXECUTION_ENV", str_from(execution));
 	_cleanup_(freep) char *group = xasprintf("/aws/lambda/%.*s", STR_ARG(def->name));
@@ -270,6 +266,23 @@ void nodes_start_worker(struct gate *g, struct worker *w)
 	}
 	close_all(fds, n);
 	json_decref(body);
+}
+
+void nodes_prepare(struct gate *g, const struct function *f)
+{
+	_cleanup_json_ json_t *body = json_object();
+	json_t *layers = json_array();
+	int fds[PACKAGES_MAX];
+	const char *why;
+	size_t n;
+
+	if (!nodes_any_up(g))
+		return;
+	json_object_set_new(body, "layers", layers);
+	json_object_set_new(body, "function", function_to_json(f));
+	if (open_packages(g, f, layers, fds, &n, &why))
+		peer_send(g->nodes->local, LINK_PREPARE, no_id, body, fds, n);
+	close_all(fds, n);
 }
 
 void nodes_freeze(struct gate *g, const uint8_t id[static 16], bool on)

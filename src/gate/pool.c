@@ -15,13 +15,14 @@
 #include <signal.h>
 
 #define FREEZE_AFTER_MS 1000   /* idle for so long: no CPU any more */
+#define RELIEF_MAX      16     /* workers ended in a second because memory is short */
 #define YOUNG_US        100000 /* a start that takes longer does not wait for a core */
 
 struct pool {
 	struct map by_id;
 	struct pool_list starting, idle, frozen; /* the oldest first */
 	struct pool_sums sums;
-	struct hungry_list hungry;
+	struct hungry hungry;
 };
 
 const char *worker_state_name(enum worker_state s)
@@ -196,7 +197,7 @@ const struct pool_sums *pool_sums(const struct gate *g)
 	return &g->pool->sums;
 }
 
-struct hungry_list *pool_hungry(struct gate *g)
+struct hungry *pool_hungry(struct gate *g)
 {
 	return &g->pool->hungry;
 }
@@ -209,15 +210,6 @@ size_t pool_workers(const struct gate *g)
 struct worker *pool_find(struct gate *g, const uint8_t id[static 16])
 {
 	return map_get(&g->pool->by_id, str_n(id, 16));
-}
-
-void pool_each(struct gate *g, void (*each)(void *arg, const struct worker *w), void *arg)
-{
-	struct str id;
-	void *w;
-
-	for (size_t i = 0; map_next(&g->pool->by_id, &i, &id, &w);)
-		each(arg, w);
 }
 
 unsigned pool_starts(const struct gate *g)
@@ -274,6 +266,17 @@ static void end_idle(struct pool_list *l, int64_t now)
 	}
 }
 
+/* The machine has less memory left than it should: whoever took it, workers that do nothing go. */
+static void relieve(struct gate *g)
+{
+	unsigned n = RELIEF_MAX;
+
+	if (!nodes_any_up(g) || nodes_memory_free_mb(g) >= nodes_memory_mb(g) / 16)
+		return;
+	while (n-- > 0 && pool_evict_idle(g, NULL))
+		;
+}
+
 void pool_tend(struct gate *g)
 {
 	struct pool *p = g->pool;
@@ -282,6 +285,7 @@ void pool_tend(struct gate *g)
 
 	end_idle(&p->frozen, now);
 	end_idle(&p->idle, now);
+	relieve(g);
 	while ((w = pool_list_first(&p->idle)) && now - w->idle_since_ms >= FREEZE_AFTER_MS) {
 		pool_list_remove(&p->idle, w);
 		pool_list_push(&p->frozen, w);

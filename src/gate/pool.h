@@ -25,11 +25,10 @@ struct pool *pool_free(struct pool *p);
 const struct pool_sums *pool_sums(const struct gate *g);
 size_t pool_workers(const struct gate *g);
 struct worker *pool_find(struct gate *g, const uint8_t id[static 16]);
-void pool_each(struct gate *g, void (*each)(void *arg, const struct worker *w), void *arg);
 /* Starts that count against starts-at-once: those that are young, and of the others one for eight, because they wait
  * for something else than the machine or would hold it for long. */
 unsigned pool_starts(const struct gate *g);
-/* Ends the worker that is idle the longest, not of this function and not provisioned; false: none. */
+/* Ends the worker that is idle the longest, not of this function (NULL: of any) and not provisioned; false: none. */
 bool pool_evict_idle(struct gate *g, const struct fn *but);
 /* Every second, while there are workers: ends those that were idle for their function's time, and freezes those that
  * were idle for a moment. */
@@ -44,7 +43,7 @@ const char *worker_state_name(enum worker_state s);
 void pool_thaw(struct worker *w);   /* nothing when it is not frozen */
 void pool_run_began(struct fn *fn); /* an invocation was given to one of its workers */
 void pool_run_ended(struct fn *fn);
-void pool_recount(struct fn *fn);                /* its provisioned concurrency or its reservation is another */
-struct hungry_list *pool_hungry(struct gate *g); /* queue.c's: functions that wait for what others have */
-/* A worker was seen to use this much, of its own, not shared with its zygote. */
+void pool_recount(struct fn *fn);           /* its provisioned concurrency or its reservation is another */
+struct hungry *pool_hungry(struct gate *g); /* queue.c's */
+/* A worker was seen to use this much; what it shares with its zygote is counted in. */
 void pool_measured(struct worker *w, uint64_t kib);

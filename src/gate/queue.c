@@ -208,9 +208,17 @@ static bool give(struct fn *fn)
 
 static void decide(struct fn *fn, struct place_view *v, struct place_decision *d)
 {
+	uint64_t used_kib = pool_sums(fn->g)->memory_kib, freed_mb = 0;
+
 	queue_view(fn, v);
 	place_decide(v, d);
-	while ((d->reason == WAIT_NO_MEMORY || d->reason == WAIT_FAIR_SHARE) && pool_evict_idle(fn->g, fn)) {
+	/* What the machine says it has left lags behind: what was ended for this worker is not seen there at once. */
+	while (d->starts == 0 && (d->reason == WAIT_NO_MEMORY || d->reason == WAIT_FAIR_SHARE) &&
+	       freed_mb < v->estimate_mb && pool_evict_idle(fn->g, fn)) {
+		uint64_t before_kib = used_kib;
+
+		used_kib = pool_sums(fn->g)->memory_kib;
+		freed_mb += (before_kib - used_kib) >> 10;
 		queue_view(fn, v);
 		place_decide(v, d);
 	}
@@ -218,7 +226,7 @@ static void decide(struct fn *fn, struct place_view *v, struct place_decision *d
 
 static void set_hungry(struct fn *fn, bool hungry)
 {
-	struct hungry_list *l = pool_hungry(fn->g);
+	struct hungry_list *l = &pool_hungry(fn->g)->list;
 
 	if (hungry && !hungry_list_linked(fn))
 		hungry_list_push(l, fn_ref(fn));
@@ -276,28 +284,26 @@ static struct fn *neediest(const struct hungry_list *l, unsigned round)
 
 void queue_room(struct gate *g)
 {
-	static unsigned round;
-	static bool running;
-	struct hungry_list *hungry = pool_hungry(g);
+	struct hungry *h = pool_hungry(g);
 	struct fn *fn;
 
 	/* What a round sets going may call here again; it is served in this same round. */
-	if (hungry->n == 0 || running)
+	if (h->list.n == 0 || h->serving)
 		return;
-	running = true;
-	round++;
-	while ((fn = neediest(hungry, round))) {
+	h->serving = true;
+	h->round++;
+	while ((fn = neediest(&h->list, h->round))) {
 		fn_ref(fn);
-		if (!serve(fn, hungry->n == 1 ? UINT32_MAX : 1))
-			fn->seen = round;
+		if (!serve(fn, h->list.n == 1 ? UINT32_MAX : 1))
+			fn->seen = h->round;
 		fn_unref(fn);
 	}
-	running = false;
+	h->serving = false;
 }
 
 void queue_pump(struct fn *fn)
 {
-	struct hungry_list *hungry = pool_hungry(fn->g);
+	const struct hungry_list *hungry = &pool_hungry(fn->g)->list;
 
 	if (hungry->n == 0)
 		while (give(fn))
@@ -317,12 +323,17 @@ void queue_pump(struct fn *fn)
 
 void queue_put_back(struct invocation *inv)
 {
+	struct fn *fn = inv->fn;
+
 	inv->state = INVOCATION_QUEUED;
 	inv->worker = NULL;
 	inv->tries++;
-	invocation_list_push_front(&inv->fn->queue, inv);
 	inv->r->step = REQ_PLACE;
-	queue_pump(inv->fn);
+	invocation_list_push_front(&fn->queue, inv);
+	if (fn->stale)
+		queue_move(fn, fn_get(fn->g, fn->def.name, fn->def.version));
+	else
+		queue_pump(fn);
 }
 
 void queue_move(struct fn *from, struct fn *to)

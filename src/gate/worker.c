@@ -223,8 +223,7 @@ static void next_run(struct worker *w)
 		worker_retire(w, "the function was changed");
 	else if (w->keys_expire_ms - clock_wall_ms() < KEYS_MARGIN_MS)
 		worker_retire(w, "its keys grow old");
-	else
-		queue_pump(w->fn);
+	queue_pump(w->fn);
 }
 
 static void answered(struct worker *w, const struct frame *f, struct invocation *inv, struct str error_type)
@@ -470,7 +469,7 @@ static void lane_frame(void *arg, const struct frame *f)
 	read_meta(f, &m);
 	if (m.max_rss_kib) {
 		w->max_rss_kib = (uint32_t)MIN(m.max_rss_kib, (uint64_t)UINT32_MAX);
-		if (!w->memory_kib && w->max_rss_kib > w->fn->memory_kib)
+		if (w->max_rss_kib != w->fn->memory_kib)
 			pool_measured(w, w->max_rss_kib);
 	}
 	if (m.imports.n)

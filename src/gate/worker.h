@@ -28,7 +28,6 @@ struct worker {
 	uint64_t asked_us, started_us, boxed_us, ready_us; /* monotonic: START sent, process runs, box closed, READY */
 	uint64_t box_us;                                   /* what boxing took */
 	uint32_t max_rss_kib;
-	uint64_t memory_kib; /* of its own, as the node measured it; 0: not yet */
 	int64_t idle_since_ms, keys_expire_ms;
 	bool frozen;
 	bool retiring;          /* takes nothing more, and ends when it has nothing in hand */
