@@ -195,19 +195,11 @@ static ssize_t pull(void *arg, uint8_t *p, size_t cap)
 	return s->cut ? HTTP_PULL_ERROR : HTTP_PULL_END;
 }
 
-/* Whether a reply may be given while the request's body is still coming: then the rest of it is dropped. */
-static bool may_reply(const struct stream *s)
-{
-	const struct req *r = s->inv->r;
-
-	return !s->has_body || s->tunnel || s->body_over || r->body_ended || s->over || s->window < GIVE_BACK;
-}
-
 static void reply_now(struct stream *s)
 {
 	struct req *r = s->inv->r;
 
-	if (!s->begun || s->replied || !r->ex || !may_reply(s))
+	if (!s->begun || s->replied || !r->ex)
 		return;
 	s->replied = true;
 	if (r->reply_body.kind == HTTP_BODY_PULL) {
@@ -222,7 +214,7 @@ static void begin_reply(struct stream *s)
 {
 	struct req *r = s->inv->r;
 	struct str length = reply_take_header(r, "Content-Length");
-	struct http_body body = {.kind = HTTP_BODY_PULL, .length = HTTP_LENGTH_UNKNOWN};
+	struct http_body body = {.kind = HTTP_BODY_PULL, .length = HTTP_LENGTH_UNKNOWN, .duplex = true};
 	uint64_t n;
 
 	if (length.n && str_to_u64(length, &n) && n != HTTP_LENGTH_UNKNOWN)

@@ -36,17 +36,21 @@ struct http_exchange {
 	bool pulling;
 
 	struct http_tunnel *tunnel;
+	struct list_link on_woken; /* a tunnel, or a duplex reply: it may go on */
 
 	struct buf raw; /* reply written past libmicrohttpd, what is left of it */
+	bool duplex;    /* it is pulled while the request's body still comes */
+	bool chunked, pull_ended;
+	struct watch *room; /* in the socket */
 	bool lingers, raw_sent;
 	uint64_t lingered;
 };
 
 DEFINE_LIST(exchange_list, struct http_exchange, on_server)
+DEFINE_LIST(woken_list, struct http_exchange, on_woken)
 
 /* A connection after an answer 101: its socket is read and written here, past libmicrohttpd. */
 struct http_tunnel {
-	struct list_link on_woken;
 	struct http_exchange *ex;
 	struct MHD_UpgradeResponseHandle *handle;
 	struct watch *watch;
@@ -55,8 +59,6 @@ struct http_tunnel {
 	size_t in_at, out_at;
 	bool in_ended, out_ended, broken, closed;
 };
-
-DEFINE_LIST(tunnel_list, struct http_tunnel, on_woken)
 
 struct http_server {
 	struct loop *loop;
@@ -78,10 +80,12 @@ struct http_server {
 	void (*drained)(void *arg); /* set: draining */
 	void *drained_arg;
 	struct exchange_list live, spare;
-	struct tunnel_list woken;
+	struct woken_list woken;
 };
 
 /* http_server.c */
+void exchange_wake(struct http_exchange *ex);
+int exchange_fd(const struct http_exchange *ex); /* -1: there is none any more */
 void exchange_patrol_from_now(struct http_exchange *ex);
 
 /* http_raw.c: a reply of BYTES written past libmicrohttpd, after which the connection closes. */
@@ -89,10 +93,12 @@ void exchange_raw_start(struct http_exchange *ex);
 /* Sends what the socket takes; false when the connection is of no more use. */
 bool exchange_raw_send(struct http_exchange *ex);
 
+/* Or one that is pulled, while the request's body goes on to the handler. */
+void exchange_duplex_start(struct http_exchange *ex);
+
 /* http_tunnel.c */
 struct MHD_Response *http_tunnel_response(struct http_exchange *ex);
-void http_tunnel_wake(struct http_tunnel *t);
-void http_tunnels_run(struct http_server *s); /* those that were woken */
+void http_tunnel_run(struct http_tunnel *t);
 /* It lingers and nothing comes, or the server stops. */
 void http_tunnel_cut(struct http_tunnel *t);
 struct http_tunnel *http_tunnel_free(struct http_tunnel *t);

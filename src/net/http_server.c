@@ -79,6 +79,9 @@ static void exchange_free(struct http_exchange *ex)
 
 	pull_done(ex);
 	ex->tunnel = http_tunnel_free(ex->tunnel);
+	ex->room = watch_free(ex->room);
+	if (woken_list_linked(ex))
+		woken_list_remove(&s->woken, ex);
 	ex->hangup = watch_free(ex->hangup);
 	if (ex->reply)
 		MHD_destroy_response(ex->reply);
@@ -113,20 +116,31 @@ static void exchange_suspend(struct http_exchange *ex)
 	exchange_patrol_from_now(ex);
 }
 
-static void exchange_wake(struct http_exchange *ex)
+static void exchange_resume(struct http_exchange *ex)
 {
-	if (ex->tunnel) {
-		http_tunnel_wake(ex->tunnel);
-		return;
-	}
-	if (ex->in_call || !ex->suspended) {
-		ex->resume_asked = true;
-		return;
-	}
 	ex->suspended = false;
 	ex->hangup = watch_free(ex->hangup);
 	MHD_resume_connection(ex->conn);
 	ex->server->dirty = true;
+}
+
+void exchange_wake(struct http_exchange *ex)
+{
+	if ((ex->tunnel || ex->duplex) && !woken_list_linked(ex))
+		woken_list_push(&ex->server->woken, ex);
+	if (ex->tunnel)
+		return;
+	if (ex->in_call || !ex->suspended)
+		ex->resume_asked = true;
+	else
+		exchange_resume(ex);
+}
+
+int exchange_fd(const struct http_exchange *ex)
+{
+	const union MHD_ConnectionInfo *ci = MHD_get_connection_info(ex->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return ci ? ci->connect_fd : -1;
 }
 
 /* ---- reading the head ---- */
@@ -337,7 +351,9 @@ void http_reply(struct http_exchange *ex, unsigned status, const struct http_hea
 	}
 	for (size_t i = 0; i < n; i++)
 		add_header(ex, &h[i]);
-	if (ex->has_body && !ex->ended)
+	if (ex->pulling && ex->pull.duplex && ex->has_body && !ex->ended && !ex->head)
+		exchange_duplex_start(ex);
+	else if (ex->has_body && !ex->ended)
 		exchange_patrol_from_now(ex);
 	exchange_wake(ex);
 }
@@ -389,11 +405,17 @@ static enum MHD_Result on_head(struct http_exchange *ex, const char *method, con
 	return MHD_YES;
 }
 
+/* Of a duplex reply, until its end. */
+static bool takes_body(const struct http_exchange *ex)
+{
+	return ex->duplex && !ex->raw_sent && !ex->gone;
+}
+
 static enum MHD_Result on_body(struct http_exchange *ex, const char *p, size_t *n)
 {
 	size_t taken, total = 0;
 
-	if (ex->reply)
+	if (ex->reply && !takes_body(ex))
 		return drop_piece(ex, n);
 	ex->server->busy = true;
 	do {
@@ -402,10 +424,10 @@ static enum MHD_Result on_body(struct http_exchange *ex, const char *p, size_t *
 		taken = ex->server->handler.body(ex->x, (const uint8_t *)p + total, *n - total);
 		ex->in_call = false;
 		total += MIN(taken, *n - total);
-	} while (total < *n && ex->resume_asked && !ex->reply);
+	} while (total < *n && ex->resume_asked && (!ex->reply || takes_body(ex)));
 	ex->received += total;
 	*n -= total;
-	if (ex->reply)
+	if (ex->reply && !takes_body(ex))
 		return *n ? drop_piece(ex, n) : MHD_YES;
 	if (*n)
 		exchange_suspend(ex);
@@ -414,24 +436,30 @@ static enum MHD_Result on_body(struct http_exchange *ex, const char *p, size_t *
 	return MHD_YES;
 }
 
+static void say_end(struct http_exchange *ex)
+{
+	ex->ended = true;
+	ex->server->busy = true;
+	ex->in_call = true;
+	if (!ex->reply || takes_body(ex))
+		ex->server->handler.body_end(ex->x);
+	ex->in_call = false;
+}
+
 static enum MHD_Result on_end(struct http_exchange *ex)
 {
+	if (ex->duplex && !ex->ended && !ex->gone)
+		say_end(ex);
 	if (ex->lingers) {
 		if (ex->gone || !exchange_raw_send(ex) || ex->raw_sent)
 			return MHD_NO;
-		exchange_suspend(ex); /* the patrol sends on */
+		exchange_suspend(ex); /* the patrol sends on, or room in the socket does */
 		return MHD_YES;
 	}
 	if (ex->gone)
 		return MHD_NO;
-	if (!ex->ended) {
-		ex->ended = true;
-		ex->server->busy = true;
-		ex->in_call = true;
-		if (!ex->reply)
-			ex->server->handler.body_end(ex->x);
-		ex->in_call = false;
-	}
+	if (!ex->ended)
+		say_end(ex);
 	if (ex->reply)
 		return queue_reply(ex);
 	exchange_suspend(ex);
@@ -551,6 +579,11 @@ static bool patrol_exchange(struct http_exchange *ex)
 	ex->rounds++;
 	if (early && !ex->lingers && ex->rounds >= STALL_ROUNDS)
 		exchange_raw_start(ex);
+	if (ex->duplex && !ex->raw_sent) {
+		if (ex->suspended && ex->ended && !ex->hangup && ex->rounds >= WATCH_ROUNDS)
+			watch_client(ex);
+		return true;
+	}
 	if (ex->lingers) {
 		if (ex->gone)
 			return false;
@@ -627,13 +660,29 @@ static void on_timer(void *arg)
 	pump(s);
 }
 
+static void run_woken(struct http_server *s)
+{
+	struct http_exchange *ex;
+
+	for (size_t n = s->woken.n; n > 0 && (ex = woken_list_pop(&s->woken)); n--) {
+		if (ex->tunnel) {
+			http_tunnel_run(ex->tunnel);
+			continue;
+		}
+		if (!exchange_raw_send(ex))
+			cut(ex);
+		else if (ex->raw_sent && ex->suspended)
+			exchange_resume(ex);
+	}
+}
+
 static void on_hook(void *arg)
 {
 	struct http_server *s = arg;
 
 	s->busy = false;
 	if (s->woken.n) {
-		http_tunnels_run(s);
+		run_woken(s);
 		loop_again(s->loop);
 	}
 	if (s->dirty) {

@@ -74,6 +74,8 @@ struct http_body {
 	ssize_t (*pull)(void *arg, uint8_t *p, size_t cap);
 	void (*pull_free)(void *arg);
 	void *pull_arg;
+	bool duplex; /* PULL: given before body_end, the body still goes on to the handler; the connection closes after
+		      */
 };
 #define HTTP_LENGTH_UNKNOWN UINT64_MAX
 #define HTTP_PULL_END       (-1)

@@ -47,12 +47,14 @@ struct one {
 		EMPTY,
 		SAME,
 		SAME_SIZED,
-		TUNNEL
+		TUNNEL,
+		DUPLEX
 	} kind;
 };
 
-static const char *const kinds[] = {"/hello", "/echo",  "/later",   "/slow", "/early", "/mid",  "/file",  "/pull",
-				    "/fail",  "/never", "/headers", "/drop", "/empty", "/same", "/sized", "/tunnel"};
+static const char *const kinds[] = {"/hello", "/echo", "/later", "/slow",   "/early",   "/mid",
+				    "/file",  "/pull", "/fail",  "/never",  "/headers", "/drop",
+				    "/empty", "/same", "/sized", "/tunnel", "/duplex"};
 
 static void reply_str(struct one *o, unsigned status, struct str s)
 {
@@ -138,6 +140,20 @@ static void reply_tunnel(struct one *o)
 	http_reply(o->ex, 101, h, 1, &b);
 }
 
+/* The same while the request's body comes. */
+static void reply_duplex(struct one *o)
+{
+	struct http_body b = {.kind = HTTP_BODY_PULL,
+			      .length = HTTP_LENGTH_UNKNOWN,
+			      .pull = tunnel_pull,
+			      .pull_free = pull_free,
+			      .pull_arg = o,
+			      .duplex = true};
+
+	o->tunnel = true;
+	http_reply(o->ex, 200, NULL, 0, &b);
+}
+
 static size_t tunnel_take(struct one *o, struct str s)
 {
 	size_t n = MIN(s.n, (size_t)1000);
@@ -190,6 +206,8 @@ static size_t body(void *x, const uint8_t *p, size_t n)
 {
 	struct one *o = x;
 
+	if (o->kind == DUPLEX && !o->tunnel)
+		reply_duplex(o);
 	if (o->tunnel)
 		return tunnel_take(o, str_n(p, n));
 	if (o->kind == SLOW) {
@@ -251,6 +269,7 @@ static void body_end(void *x)
 	case TUNNEL:
 		reply_tunnel(o);
 		break;
+	case DUPLEX: /* no body came */
 	case HELLO:
 	case DROP:
 	case EARLY:
@@ -522,6 +541,66 @@ static void test_tunnel(void **state)
 		timer_free(t);
 	}
 	buf_done(&c.got);
+}
+
+/* A client that sends its body piece by piece, each only when the last one is back. */
+static void lockstep_work(void *arg)
+{
+	struct client *c = arg;
+	int fd = connect_to(c->app->port);
+	char got[4096];
+
+	send_all(fd, c->send.p, c->send.n, SIZE_MAX);
+	for (int i = 0; i < 5; i++) {
+		char piece[32];
+		int n = snprintf(piece, sizeof(piece), "7\r\npiece %d\r\n", i);
+
+		send_all(fd, piece, (size_t)n, SIZE_MAX);
+		snprintf(piece, sizeof(piece), "piece %d", i);
+		while (str_find(buf_str(&c->got), str_from(piece)) < 0) {
+			ssize_t r = recv(fd, got, sizeof(got), 0);
+
+			if (r <= 0)
+				break;
+			buf_add(&c->got, got, (size_t)r);
+		}
+	}
+	send_all(fd, "0\r\n\r\n", 5, SIZE_MAX);
+	for (ssize_t r; (r = recv(fd, got, sizeof(got), 0)) > 0;)
+		buf_add(&c->got, got, (size_t)r);
+	close(fd);
+}
+
+static void test_duplex(void **state)
+{
+	struct app *app = *state;
+	struct client c = {.app = app,
+			   .send = STR("POST /duplex HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")};
+	struct client large = {.app = app,
+			       .send = STR("POST /duplex HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n"),
+			       .filler = 300000};
+	struct client ends = {.app = app,
+			      .send = STR("POST /duplex HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\nbye")};
+	struct str got;
+
+	loop_work(app->loop, lockstep_work, client_done, &c);
+	loop_run(app->loop);
+	got = buf_str(&c.got);
+	assert_true(str_starts(got, STR("HTTP/1.1 200 OK\r\n")));
+	assert_true(has(got, "Connection: close\r\n"));
+	assert_true(has(got, "Transfer-Encoding: chunked\r\n"));
+	assert_true(has(got, "00000007\r\npiece 4\r\n"));
+	assert_true(str_ends(got, STR("0\r\n\r\n")));
+	buf_done(&c.got);
+	got = talk(&large);
+	assert_true(str_starts(got, STR("HTTP/1.1 200 OK\r\n")) && got.n > 300000);
+	assert_true(str_ends(got, STR("0\r\n\r\n")));
+	buf_done(&large.got);
+	/* The answer ends first; the rest of the body is not waited for. */
+	got = talk(&ends);
+	assert_true(has(got, "00000003\r\nbye\r\n0\r\n\r\n"));
+	buf_done(&ends.got);
+	assert_int_equal(app->sent, 3);
 }
 
 static void test_head(void **state)
@@ -865,17 +944,29 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_plain),        T(test_doors),
-		T(test_tunnel),       T(test_door_is_bounded),
-		T(test_head),         T(test_headers_raw),
-		T(test_bodies),       T(test_pipeline),
-		T(test_byte_by_byte), T(test_slow_body),
-		T(test_large_body),   T(test_pull),
-		T(test_early_reply),  T(test_refused),
-		T(test_garbage),      T(test_too_large_head),
-		T(test_aborted),      T(test_free_under_way),
-		T(test_drain),        T(test_no_content),
-		T(test_empty_value),  T(test_early_reply_stalled),
+		T(test_plain),
+		T(test_doors),
+		T(test_tunnel),
+		T(test_duplex),
+		T(test_door_is_bounded),
+		T(test_head),
+		T(test_headers_raw),
+		T(test_bodies),
+		T(test_pipeline),
+		T(test_byte_by_byte),
+		T(test_slow_body),
+		T(test_large_body),
+		T(test_pull),
+		T(test_early_reply),
+		T(test_refused),
+		T(test_garbage),
+		T(test_too_large_head),
+		T(test_aborted),
+		T(test_free_under_way),
+		T(test_drain),
+		T(test_no_content),
+		T(test_empty_value),
+		T(test_early_reply_stalled),
 		T(test_hang_up),
 	};
 

@@ -21,8 +21,6 @@ static void tunnel_close(struct http_tunnel *t)
 		return;
 	t->closed = true;
 	t->watch = watch_free(t->watch);
-	if (tunnel_list_linked(t))
-		tunnel_list_remove(&t->ex->server->woken, t);
 	MHD_upgrade_action(t->handle, MHD_UPGRADE_ACTION_CLOSE);
 	t->ex->server->dirty = true;
 }
@@ -114,7 +112,7 @@ static void tunnel_in(struct http_tunnel *t)
 	}
 }
 
-static void tunnel_run(struct http_tunnel *t)
+void http_tunnel_run(struct http_tunnel *t)
 {
 	bool wait_room;
 	int events;
@@ -139,23 +137,7 @@ static void tunnel_run(struct http_tunnel *t)
 
 static void on_socket(void *arg, int events)
 {
-	tunnel_run(arg);
-}
-
-void http_tunnel_wake(struct http_tunnel *t)
-{
-	struct http_server *s = t->ex->server;
-
-	if (!t->closed && !tunnel_list_linked(t))
-		tunnel_list_push(&s->woken, t);
-}
-
-void http_tunnels_run(struct http_server *s)
-{
-	struct http_tunnel *t;
-
-	for (size_t n = s->woken.n; n > 0 && (t = tunnel_list_pop(&s->woken)); n--)
-		tunnel_run(t);
+	http_tunnel_run(arg);
 }
 
 void http_tunnel_cut(struct http_tunnel *t)
@@ -168,8 +150,6 @@ struct http_tunnel *http_tunnel_free(struct http_tunnel *t)
 	if (!t)
 		return NULL;
 	watch_free(t->watch);
-	if (tunnel_list_linked(t))
-		tunnel_list_remove(&t->ex->server->woken, t);
 	buf_done(&t->in);
 	buf_done(&t->out);
 	free(t);
@@ -191,7 +171,7 @@ static void on_upgrade(void *cls, struct MHD_Connection *conn, void *con_cls, co
 	if (!t->watch)
 		tunnel_close(t);
 	else
-		http_tunnel_wake(t);
+		exchange_wake(ex);
 }
 
 struct MHD_Response *http_tunnel_response(struct http_exchange *ex)
