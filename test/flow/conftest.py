@@ -65,6 +65,7 @@ class Wick:
         self.listen = listen
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.process = None
+        self.seen = set()  # workers: process ids and when they began
         self.start()
 
     def start(self):
@@ -152,21 +153,26 @@ class Wick:
         return name
 
     def pids(self, program):
-        """Process ids of this server's programs by name ("wick-gate", "wick-node", "wick-python")."""
-        found = []
-        for status in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        """Process ids of this server's programs by name: "wick-gate", "wick-node"; "wick-python" is its workers, boxed
+        children of the node (also those of a node before, once they have been seen), without the zygotes."""
+        children, begun = {}, {}
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                argv = status.read_bytes().split(b"\0")
-                environ = (status.parent / "environ").read_bytes() if program == "wick-python" else b""
-                parent = int((status.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                name = os.path.basename((path / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace"))
+                stat = (path / "stat").read_text().rsplit(")", 1)[1].split()
+                boxed = os.readlink(path / "ns/pid") != os.readlink("/proc/self/ns/pid")
             except (OSError, ValueError, IndexError):
                 continue
-            if os.path.basename(argv[0].decode(errors="replace")) != program:
-                continue
-            pid = int(status.parent.name)
-            if parent == self.process.pid or (program == "wick-python" and self.url.encode() in environ):
-                found.append(pid)
-        return found
+            children.setdefault(int(stat[1]), []).append((int(path.name), name, boxed))
+            begun[int(path.name)] = stat[19]
+        ours = children.get(self.process.pid, [])
+        if program != "wick-python":
+            return [pid for pid, name, _ in ours if name == program]
+        for node, name, _ in ours:
+            if name == "wick-node":
+                self.seen.update((pid, begun[pid]) for pid, name, boxed in children.get(node, []) if name == program and boxed)
+        self.seen = {(pid, at) for pid, at in self.seen if begun.get(pid) == at}
+        return [pid for pid, _ in self.seen]
 
     def stop(self, signo=signal.SIGTERM):
         if self.process and self.process.poll() is None:

@@ -158,7 +158,7 @@ def all_differ(draws):
     assert len({d["uuid1"][19:] for d in draws}) == len(draws)
 
 
-@pytest.mark.parametrize("modules", ["", "ssl,numpy", "cryptography,numpy,ssl"])
+@pytest.mark.parametrize("modules", ["", "ssl,numpy", "cryptography,numpy,ssl", "boto3,numpy"])
 def test_randomness_is_a_worker_s_own(worker, modules):
     workers = [worker(DRAW % "", imports=modules) for _ in range(4)]
     all_differ([w.invoke(0).json for w in workers])
@@ -337,9 +337,10 @@ def test_snapshot_and_restore(worker):
         assert a.output == b.output == b"" and s.snapshot.output == b"once\n"
 
 
-def test_randomness_after_a_snapshot(worker):
+@pytest.mark.parametrize("modules", ["ssl,numpy", "boto3"])
+def test_randomness_after_a_snapshot(worker, modules):
     """Also where each of the generators was used before, and all processes are number 1 of their namespace."""
-    with Snapshot(worker, DRAW % "draw()", imports="ssl,numpy") as s:
+    with Snapshot(worker, DRAW % "draw()", imports=modules) as s:
         all_differ([s.restore().invoke(0).json for _ in range(4)])
 
 
