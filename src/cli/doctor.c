@@ -1,11 +1,13 @@
 /* wick doctor: what this machine lacks. Each check says ok, warn or fail, what it saw, and how to mend it. Changes
  * nothing but a temporary file in the data folder, which tells how long a durable write takes. */
+#include "cli/doctor.h"
+
 #include "cli/commands.h"
 #include "cli/out.h"
+#include "cli/program.h"
 
 #include "base/mem.h"
 #include "base/time.h"
-#include "sys/child.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 
@@ -17,7 +19,6 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define LOW_DISK        ((uint64_t)2 << 30)
@@ -27,19 +28,7 @@
 #define TYPICAL_NOFILE  1024
 #define HTTP_TIMEOUT_MS 3000
 
-enum verdict { OK, WARN, FAIL };
-
-struct doctor {
-	const struct cli *c;
-	char *data;
-	json_t *list; /* --json */
-	bool failed;
-};
-
-static void say(struct doctor *d, enum verdict v, const char *what, const char *mend, const char *fmt, ...)
-	_printf_(5, 6);
-
-static void say(struct doctor *d, enum verdict v, const char *what, const char *mend, const char *fmt, ...)
+void doctor_say(struct doctor *d, enum verdict v, const char *what, const char *mend, const char *fmt, ...)
 {
 	static const char *const words[] = {"ok", "warn", "fail"};
 	static const enum tone tones[] = {TONE_GOOD, TONE_WARN, TONE_BAD};
@@ -65,52 +54,12 @@ static void say(struct doctor *d, enum verdict v, const char *what, const char *
 		printf("%22s%s\n", "", mend);
 }
 
-struct run_state {
-	struct loop *loop;
-	int status;
-};
-
-static void on_child_exit(void *arg, const struct child_exit *ex)
-{
-	struct run_state *r = arg;
-
-	r->status = ex->status;
-	loop_stop(r->loop);
-}
-
-static void on_late(void *arg)
-{
-	struct run_state *r = arg;
-
-	loop_stop(r->loop);
-}
-
-/* Exit status of a program that says nothing; -1: not started, killed or too slow. */
-static int run_program(char *const *argv)
-{
-	struct run_state r = {.loop = loop_new(), .status = -1};
-	struct child_spec spec = {.path = argv[0], .argv = argv, .new_session = true, .die_with_parent = true};
-	struct timer *late = timer_new(r.loop, on_late, &r);
-	struct err err = ERR_NULL;
-	struct child *child = child_start(r.loop, &spec, on_child_exit, &r, &err);
-
-	if (child) {
-		timer_set(late, CHILD_LIMIT_MS);
-		loop_run(r.loop);
-	}
-	err_done(&err);
-	child_free(child);
-	timer_free(late);
-	loop_free(r.loop);
-	return r.status >= 0 && WIFEXITED(r.status) ? WEXITSTATUS(r.status) : -1;
-}
-
 static bool python_has(const char *module)
 {
 	_cleanup_(freep) char *code = xasprintf("import %s", module);
-	char *argv[] = {(char *)"/usr/bin/python3.11", (char *)"-c", code, NULL};
+	const char *argv[] = {"/usr/bin/python3.11", "-c", code, NULL};
 
-	return run_program(argv) == 0;
+	return program_run(argv, CHILD_LIMIT_MS, NULL) == 0;
 }
 
 static void check_python(struct doctor *d)
@@ -120,18 +69,18 @@ static void check_python(struct doctor *d)
 
 	if (lib)
 		dlclose(lib);
-	say(d, lib ? OK : FAIL, "python", "apt install libpython3.11", "%s",
-	    lib ? "libpython3.11 is there" : "libpython3.11.so.1.0 is missing: Python functions cannot run");
+	doctor_say(d, lib ? OK : FAIL, "python", "apt install libpython3.11", "%s",
+		   lib ? "libpython3.11 is there" : "libpython3.11.so.1.0 is missing: Python functions cannot run");
 	if (access("/usr/bin/python3.11", X_OK) < 0) {
-		say(d, WARN, "python modules", "apt install python3.11", "no /usr/bin/python3.11 to look with");
+		doctor_say(d, WARN, "python modules", "apt install python3.11", "no /usr/bin/python3.11 to look with");
 		return;
 	}
 	boto3 = python_has("boto3");
 	pillow = python_has("PIL");
-	say(d, boto3 ? OK : WARN, "boto3", "apt install python3-boto3", "%s",
-	    boto3 ? "functions can import it" : "functions that import it need it in their package");
-	say(d, pillow ? OK : WARN, "Pillow", "apt install python3-pil", "%s",
-	    pillow ? "functions can import it" : "examples/thumbnail needs it");
+	doctor_say(d, boto3 ? OK : WARN, "boto3", "apt install python3-boto3", "%s",
+		   boto3 ? "functions can import it" : "functions that import it need it in their package");
+	doctor_say(d, pillow ? OK : WARN, "Pillow", "apt install python3-pil", "%s",
+		   pillow ? "functions can import it" : "examples/thumbnail needs it");
 }
 
 /* The nearest folder above that is there. */
@@ -160,7 +109,7 @@ static void check_fsync(struct doctor *d, const char *dir)
 	bool ok;
 
 	if (fd < 0) {
-		say(d, WARN, "disk speed", NULL, "%s cannot be written: %s", dir, strerror(errno));
+		doctor_say(d, WARN, "disk speed", NULL, "%s cannot be written: %s", dir, strerror(errno));
 		return;
 	}
 	began = clock_mono_us();
@@ -169,12 +118,12 @@ static void check_fsync(struct doctor *d, const char *dir)
 	close(fd);
 	unlink(path);
 	if (!ok)
-		say(d, FAIL, "disk speed", "use a disk that takes fsync", "a durable write failed: %s",
-		    strerror(errno));
+		doctor_say(d, FAIL, "disk speed", "use a disk that takes fsync", "a durable write failed: %s",
+			   strerror(errno));
 	else
-		say(d, began < SLOW_FSYNC_US ? OK : WARN, "disk speed",
-		    "every upload waits for this: put the data folder on a faster disk", "a durable write takes %s",
-		    out_us(began, text));
+		doctor_say(d, began < SLOW_FSYNC_US ? OK : WARN, "disk speed",
+			   "every upload waits for this: put the data folder on a faster disk",
+			   "a durable write takes %s", out_us(began, text));
 }
 
 static void check_disk(struct doctor *d)
@@ -186,27 +135,18 @@ static void check_disk(struct doctor *d)
 	uint64_t room;
 
 	if (stat(d->data, &st) == 0 && !S_ISDIR(st.st_mode))
-		say(d, FAIL, "data folder", "name another with --data DIR", "%s is not a folder", d->data);
+		doctor_say(d, FAIL, "data folder", "name another with --data DIR", "%s is not a folder", d->data);
 	else if (access(dir, W_OK) < 0)
-		say(d, FAIL, "data folder", "name another with --data DIR", "%s cannot be written: %s", dir,
-		    strerror(errno));
+		doctor_say(d, FAIL, "data folder", "name another with --data DIR", "%s cannot be written: %s", dir,
+			   strerror(errno));
 	else
-		say(d, OK, "data folder", NULL, "%s%s", d->data, strcmp(dir, d->data) ? " (will be made)" : "");
+		doctor_say(d, OK, "data folder", NULL, "%s%s", d->data, strcmp(dir, d->data) ? " (will be made)" : "");
 	if (statvfs(dir, &vfs) < 0)
 		return;
 	room = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	say(d, room > LOW_DISK ? OK : WARN, "disk space", "objects, logs and packages need room", "%s free",
-	    out_bytes(room, text));
+	doctor_say(d, room > LOW_DISK ? OK : WARN, "disk space", "objects, logs and packages need room", "%s free",
+		   out_bytes(room, text));
 	check_fsync(d, dir);
-}
-
-static bool sysctl_is(const char *path, const char *want, bool absent)
-{
-	_cleanup_(buf_done) struct buf b = BUF_NULL;
-
-	if (file_read(path, 64, &b) < 0)
-		return absent;
-	return str_eqz(str_trim(str_sub(buf_str(&b), 0, b.n ? b.n - 1 : 0)), want);
 }
 
 static void check_kernel(struct doctor *d)
@@ -218,15 +158,10 @@ static void check_kernel(struct doctor *d)
 	uname(&u);
 	if (pidfd >= 0)
 		close(pidfd);
-	say(d, pidfd >= 0 ? OK : FAIL, "kernel", "Linux 5.9 or newer is needed", "Linux %s, pidfd %s", u.release,
-	    pidfd >= 0 ? "works" : "is missing");
-	say(d, sysctl_is("/proc/sys/kernel/unprivileged_userns_clone", "1", true) ? OK : WARN, "sandbox",
-	    "sysctl kernel.unprivileged_userns_clone=1", "user namespaces%s",
-	    sysctl_is("/proc/sys/kernel/unprivileged_userns_clone", "1", true) ? " are allowed" : " are off for users");
-	say(d, access("/sys/fs/cgroup/cgroup.controllers", R_OK) == 0 ? OK : WARN, "cgroups",
-	    "boot with systemd.unified_cgroup_hierarchy=1", "%s",
-	    access("/sys/fs/cgroup/cgroup.controllers", R_OK) == 0 ? "cgroup v2" : "no unified cgroup v2");
-	say(d, files > TYPICAL_NOFILE ? OK : WARN, "open files", "raise it: ulimit -n 65536", "limit %ld", files);
+	doctor_say(d, pidfd >= 0 ? OK : FAIL, "kernel", "Linux 5.9 or newer is needed", "Linux %s, pidfd %s", u.release,
+		   pidfd >= 0 ? "works" : "is missing");
+	doctor_say(d, files > TYPICAL_NOFILE ? OK : WARN, "open files", "raise it: ulimit -n 65536", "limit %ld",
+		   files);
 }
 
 static void check_server(struct doctor *d)
@@ -241,25 +176,25 @@ static void check_server(struct doctor *d)
 
 	client = client_open(d->c->data, &err);
 	if (!client) {
-		say(d, WARN, "server", NULL, "%s", err.msg);
+		doctor_say(d, WARN, "server", NULL, "%s", err.msg);
 		return;
 	}
 	if (client_call(client, &health, &r, &err) < 0) {
-		say(d, WARN, "server", "start it: wick serve", "%s", err.msg);
+		doctor_say(d, WARN, "server", "start it: wick serve", "%s", err.msg);
 		return;
 	}
-	say(d, r.status == 200 ? OK : FAIL, "server", "see its log", "%s answers %u", client_conf(client)->endpoint,
-	    r.status);
+	doctor_say(d, r.status == 200 ? OK : FAIL, "server", "see its log", "%s answers %u",
+		   client_conf(client)->endpoint, r.status);
 	if (time_parse_http(http_response_header(&r, "date"), &date)) {
 		off = clock_wall_ms() - date * 1000;
-		say(d, off < CLOCK_SKEW_MS && off > -CLOCK_SKEW_MS ? OK : FAIL, "clock",
-		    "set it (systemd-timesyncd or chrony): signatures fail beyond 15 minutes",
-		    "%lld s from the server's", (long long)(off / 1000));
+		doctor_say(d, off < CLOCK_SKEW_MS && off > -CLOCK_SKEW_MS ? OK : FAIL, "clock",
+			   "set it (systemd-timesyncd or chrony): signatures fail beyond 15 minutes",
+			   "%lld s from the server's", (long long)(off / 1000));
 	}
 	if (client_json(client, "lambda", "GET", "/2015-03-31/functions", "MaxItems=1", NULL, NULL, code, &err) < 0)
-		say(d, FAIL, "keys", "eval \"$(wick env)\" on the server's machine", "%s", err.msg);
+		doctor_say(d, FAIL, "keys", "eval \"$(wick env)\" on the server's machine", "%s", err.msg);
 	else
-		say(d, OK, "keys", NULL, "accepted");
+		doctor_say(d, OK, "keys", NULL, "accepted");
 }
 
 static void check_port(struct doctor *d)
@@ -268,7 +203,7 @@ static void check_port(struct doctor *d)
 
 	if (access(path, F_OK) == 0)
 		return; /* check_server says whether it answers */
-	say(d, OK, "port", NULL, "wick serve takes 127.0.0.1:9000 unless --listen says another");
+	doctor_say(d, OK, "port", NULL, "wick serve takes 127.0.0.1:9000 unless --listen says another");
 }
 
 int doctor_run(const struct cli *c)
@@ -281,6 +216,7 @@ int doctor_run(const struct cli *c)
 	check_python(&d);
 	check_disk(&d);
 	check_kernel(&d);
+	doctor_boxes(&d);
 	check_port(&d);
 	check_server(&d);
 	if (d.list)
