@@ -2,6 +2,8 @@
  * refused, or whose bytes the function has already, is removed again. Fails by refusal only. */
 #include "gate/api_lambda.h"
 
+#include "gate/nodes.h"
+
 struct code {
 	struct lambda_change change; /* UpdateFunctionCode */
 	struct package package;
@@ -83,6 +85,7 @@ static enum step_result created(struct req *r)
 	lambda_package_settle(r, r->store_result == 0);
 	if (r->store_result == 0) {
 		functions_changed(r->g, c->f.name);
+		nodes_prepare(r->g, &c->f);
 		return lambda_reply_conf(r, 201, c->publish ? &c->published : &c->f, STR(""));
 	}
 	if (r->store_result == STORE_E_EXISTS)
@@ -109,6 +112,7 @@ static enum step_result updated(struct req *r)
 	const struct lambda_change *change = lambda_changed(r);
 
 	lambda_package_settle(r, !code_of(r)->same);
+	nodes_prepare(r->g, &change->f);
 	if (change->publish)
 		return lambda_reply_conf(r, 200, &change->published, change->published.version);
 	return lambda_reply_conf(r, 200, &change->f, lambda_target(r)->qualifier);

@@ -110,6 +110,7 @@ static void message(void *arg, struct peer *p, enum link_message type, const uin
 	case LINK_STOP:
 	case LINK_FREEZE:
 	case LINK_LEARNT:
+	case LINK_PREPARE:
 		log_warn("node sent %d, which is the gate's to send", (int)type);
 		break;
 	}
@@ -265,6 +266,25 @@ void nodes_start_worker(struct gate *g, struct worker *w)
 	}
 	close_all(fds, n);
 	json_decref(body);
+}
+
+void nodes_prepare(struct gate *g, const struct function *f)
+{
+	_cleanup_json_ json_t *body = NULL;
+	json_t *layers;
+	int fds[PACKAGES_MAX];
+	const char *why;
+	size_t n;
+
+	if (!nodes_any_up(g))
+		return;
+	body = json_object();
+	layers = json_array();
+	json_object_set_new(body, "layers", layers);
+	json_object_set_new(body, "function", function_to_json(f));
+	if (open_packages(g, f, layers, fds, &n, &why))
+		peer_send(g->nodes->local, LINK_PREPARE, no_id, body, fds, n);
+	close_all(fds, n);
 }
 
 void nodes_freeze(struct gate *g, const uint8_t id[static 16], bool on)

@@ -27,7 +27,11 @@
 	  "state}]}")                                                                                                  \
 	X(FREEZE, 39, TO_NODE, "an idle worker gets no CPU: {on: bool}. Off is said with the INVOKE, not before it")   \
 	X(LEARNT, 40, TO_NODE,                                                                                         \
-	  "a worker of this code imported these of the machine's own modules: {code_sha256, runtime, imports}")
+	  "a worker of this code imported these of the machine's own modules: {code_sha256, runtime, imports}")        \
+	X(PREPARE, 41, TO_NODE,                                                                                        \
+	  "a function was deployed and may be called soon: its packages are to be unpacked. {function, layers}, fds "  \
+	  "as "                                                                                                        \
+	  "with START")
 
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };

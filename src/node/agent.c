@@ -196,7 +196,7 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 		on_hello(a, p, body);
 		break;
 	case LINK_START:
-		used = MIN(n_fds, (size_t)WORKER_ZIPS_MAX);
+		used = MIN(n_fds, (size_t)PREPARE_ZIPS_MAX);
 		pool_start(a->pool, id, body, fds, used);
 		break;
 	case LINK_STOP:
@@ -204,6 +204,10 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 		break;
 	case LINK_FREEZE:
 		pool_freeze(a->pool, id, json_get_bool(body, "on", false));
+		break;
+	case LINK_PREPARE:
+		used = MIN(n_fds, (size_t)PREPARE_ZIPS_MAX);
+		pool_prepare(a->pool, body, fds, used);
 		break;
 	case LINK_LEARNT:
 		pool_learn(a->pool, json_get_str(body, "code_sha256", STR_NULL),

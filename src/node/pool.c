@@ -162,6 +162,25 @@ void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order
 	s->worker = worker_start(&site, id, order, zips, n_zips);
 }
 
+void pool_prepare(struct pool *p, const json_t *order, const int *zips, size_t n_zips)
+{
+	const struct prepare_site site = {.loop = p->loop, .code = p->code, .learn = p->learn, .jobs = &p->jobs};
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct function_options opt;
+	struct arena a = ARENA_NULL;
+	struct function f;
+
+	if (function_from_json(&f, json_object_get(order, "function"), &a, &err) == 0 &&
+	    function_options_parse(&opt, &f, &err) == 0) {
+		prepare_start(&site, &f, opt.kind, json_object_get(order, "layers"), zips, n_zips, NULL, NULL);
+	} else {
+		log_warn("a function that was deployed cannot be prepared: %s", err.msg);
+		for (size_t i = 0; i < n_zips; i++)
+			close(zips[i]);
+	}
+	arena_done(&a);
+}
+
 void pool_freeze(struct pool *p, const uint8_t id[static 16], bool on)
 {
 	struct slot *s = map_get(&p->slots, id_key(id));

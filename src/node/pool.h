@@ -18,6 +18,8 @@ struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct
 struct pool *pool_free(struct pool *p); /* when it is empty */
 /* zips: taken over; the package and the layers, as far as they came. */
 void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order, const int *zips, size_t n_zips);
+/* The packages of a function that may be called soon: {function, layers}, zips as pool_start's. */
+void pool_prepare(struct pool *p, const json_t *order, const int *zips, size_t n_zips);
 void pool_freeze(struct pool *p, const uint8_t id[static 16], bool on);
 /* Modules that a worker of this package imported. */
 void pool_learn(struct pool *p, struct str sha256, struct str names);

@@ -45,7 +45,7 @@ struct worker {
 	bool stopped;        /* before it ran */
 	bool frozen, oom;
 	unsigned forks;
-	int zips[WORKER_ZIPS_MAX];
+	int zips[PREPARE_ZIPS_MAX];
 	size_t n_zips;
 	int lane, output; /* our ends, until the gate has them */
 	int output_far;   /* the worker's end, until it has it */
@@ -333,10 +333,32 @@ static int send_fork(struct worker *w, struct zygote *z, struct plan_order *o, z
 	return 0;
 }
 
+/* Variables that count when Node.js starts and not later: a process that waits has started without them. */
+static bool counts_at_start(struct str name)
+{
+	static const char *const prefixes[] = {"NODE_", "LD_", "UV_", "OPENSSL_", "SSL_CERT_"};
+
+	if (str_eqz(name, "NODE_ENV") || str_eqz(name, "NODE_PATH"))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (str_starts(name, str_from(prefixes[i])))
+			return true;
+	return false;
+}
+
 static bool from_pool(struct worker *w)
 {
-	/* What NODE_OPTIONS says counts when Node.js starts. */
-	return w->opt.kind == RUNTIME_NODEJS && !json_object_get(json_object_get(w->order, "env"), "NODE_OPTIONS");
+	const char *name;
+	json_t *value;
+
+	if (w->opt.kind != RUNTIME_NODEJS)
+		return false;
+	json_object_foreach(json_object_get(w->order, "env"), name, value)
+	{
+		if (counts_at_start(str_from(name)))
+			return false;
+	}
+	return true;
 }
 
 static void pooled_is_gone(void *arg, struct zygote *z, const char *why)
@@ -433,85 +455,19 @@ static void worker_fork(struct worker *w)
 
 /* ---- what it needs first ---- */
 
-struct scan_job {
-	struct worker *w;
-	char *imports;
-};
-
-static void scan_work(void *arg)
+static void worker_is_prepared(void *arg, struct code_package *package, struct code_package *layers, const char *type,
+			       const char *error)
 {
-	struct scan_job *j = arg;
+	struct worker *w = arg;
 
-	j->imports = learn_scan(code_dir(j->w->package));
-}
-
-static void worker_is_prepared(struct worker *w)
-{
-	if (w->stopped)
+	w->package = package;
+	w->layers = layers;
+	if (!package)
+		worker_fail(w, type, error);
+	else if (w->stopped)
 		worker_fail(w, "Runtime.Stopped", "the worker was stopped before it ran");
 	else
 		worker_fork(w);
-}
-
-static void scan_done(void *arg)
-{
-	struct scan_job *j = arg;
-	struct worker *w = j->w;
-
-	--*w->site.jobs;
-	learn_add(w->site.learn, w->function.code_sha256, str_from(j->imports));
-	free(j->imports);
-	free(j);
-	worker_is_prepared(w);
-}
-
-static void worker_learns(struct worker *w)
-{
-	struct str imports;
-	struct scan_job *j;
-
-	if (w->opt.kind != RUNTIME_PYTHON || learn_get(w->site.learn, w->function.code_sha256, &imports)) {
-		worker_is_prepared(w);
-		return;
-	}
-	j = xnew(struct scan_job);
-	j->w = w;
-	++*w->site.jobs;
-	loop_work(w->site.loop, scan_work, scan_done, j);
-}
-
-static void worker_has_layers(void *arg, struct code_package *package, const char *error)
-{
-	struct worker *w = arg;
-
-	w->layers = package;
-	if (!package)
-		worker_fail(w, "Runtime.InvalidLayer", error);
-	else
-		worker_learns(w);
-}
-
-static void worker_has_code(void *arg, struct code_package *package, const char *error)
-{
-	struct worker *w = arg;
-	const json_t *layers = json_object_get(w->order, "layers");
-	struct str sha[WORKER_ZIPS_MAX];
-	int zips[WORKER_ZIPS_MAX];
-	size_t n = MIN(json_array_size(layers), (size_t)WORKER_ZIPS_MAX - 1);
-
-	w->package = package;
-	if (!package) {
-		worker_fail(w, "Runtime.InvalidCode", error);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		sha[i] = json_get_str(json_array_get(layers, i), "sha256", STR(""));
-		zips[i] = i + 1 < w->n_zips ? steal_fd(&w->zips[i + 1]) : -1;
-	}
-	if (n)
-		code_get_merged(w->site.code, sha, zips, n, worker_has_layers, w);
-	else
-		worker_learns(w);
 }
 
 static void worker_kill_now(void *arg)
@@ -532,7 +488,13 @@ static void worker_begin(void *arg)
 		worker_fail(w, "Runtime.Unsupported", err.msg);
 		return;
 	}
-	code_get(w->site.code, w->function.code_sha256, w->n_zips ? steal_fd(&w->zips[0]) : -1, worker_has_code, w);
+	const struct prepare_site site = {
+		.loop = w->site.loop, .code = w->site.code, .learn = w->site.learn, .jobs = w->site.jobs};
+	size_t n = w->n_zips;
+
+	w->n_zips = 0;
+	prepare_start(&site, &w->function, w->opt.kind, json_object_get(w->order, "layers"), w->zips, n,
+		      worker_is_prepared, w);
 }
 
 struct worker *worker_start(const struct worker_site *site, const uint8_t id[static 16], const json_t *order,

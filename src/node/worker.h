@@ -7,6 +7,7 @@
 #include "node/learn.h"
 #include "node/plan.h"
 #include "node/pooled.h"
+#include "node/prepare.h"
 #include "node/zygotes.h"
 #include "sys/child.h"
 #include "wire/json.h"
@@ -26,8 +27,6 @@ struct worker_handler {
 	void (*failed)(void *arg, struct worker *w, const char *type, const char *error);
 	void (*exited)(void *arg, struct worker *w, const struct worker_end *end);
 };
-
-#define WORKER_ZIPS_MAX 6 /* the package and five layers, as AWS Lambda allows */
 
 /* What all workers of a node share. */
 struct worker_site {
