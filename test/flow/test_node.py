@@ -71,6 +71,12 @@ def in_box(pid):
     return found
 
 
+def settled(pid, n):
+    """The same, once there are so many: what starts a daemon goes a moment after it."""
+    until(lambda: len(in_box(pid)) == n, "%d processes in the box" % n)
+    return in_box(pid)
+
+
 class Exited(Exception):
     pass
 
@@ -287,8 +293,7 @@ def test_packages_stay_for_the_next_life(node, gate):
 def test_leftovers_of_an_earlier_life_are_removed(node, gate):
     w = gate.worker({"app.py": STUBBORN})
     w.invoke("daemon"), w.invoke("fork")
-    box = in_box(w.pid)
-    assert len(box) == 3
+    box = settled(w.pid, 3)
     node.process.kill()
     node.process.communicate()
     until(lambda: not any(map(alive, box)), "what a worker started outlives the node")
@@ -385,9 +390,9 @@ def stands_still(pid):
 def test_stop_at_once_takes_all_in_the_box(gate):
     w = gate.worker({"app.py": STUBBORN})
     w.invoke("fork"), w.invoke("daemon")
-    box = in_box(w.pid)
+    box = settled(w.pid, 3)
     other = gate.worker()
-    assert len(box) == 3 and other.pid not in box
+    assert other.pid not in box
     gate.send(lane.STOP, w.id, {"reason": "timeout", "grace_ms": 0})
     assert gate.exited(w)["signal"] == 9
     until(lambda: not any(map(alive, box)), "what it started stays")
@@ -547,8 +552,7 @@ def test_the_cache_is_bounded(tmp_path):
 def test_sigterm_ends_everything(node, gate):
     w = gate.worker({"app.py": STUBBORN})
     w.invoke("daemon")
-    box = in_box(w.pid)
-    assert len(box) == 2
+    box = settled(w.pid, 2)
     node.process.send_signal(signal.SIGTERM)
     until(lambda: node.process.poll() is not None, "the node stays")
     assert not any(map(alive, box))
