@@ -13,7 +13,8 @@ struct reap {
 	struct gate *g;
 	struct timer *timer;
 	bool ticking, removing;
-	struct arena arena; /* of the batch in hand */
+	bool on_pool, closed; /* blobs are being removed now; the gate is closed meanwhile */
+	struct arena arena;   /* of the batch in hand */
 	struct str *blobs;
 	size_t n_blobs;
 };
@@ -31,8 +32,14 @@ static void acknowledged(void *arg, int result, unsigned op)
 static void removed(void *arg)
 {
 	struct reap *r = arg;
-	struct store_txn *t = store_begin(r->g->store);
+	struct store_txn *t;
 
+	r->on_pool = false;
+	if (r->closed) {
+		reap_free(r); /* the next start removes them once more */
+		return;
+	}
+	t = store_begin(r->g->store);
 	for (size_t i = 0; i < r->n_blobs; i++)
 		store_blob_reaped(t, r->blobs[i]);
 	store_commit(t, acknowledged, r);
@@ -47,7 +54,7 @@ static bool remove_dead(struct reap *r)
 		arena_reset(&r->arena);
 		return false;
 	}
-	r->removing = true;
+	r->removing = r->on_pool = true;
 	blob_remove(r->g->blobs, r->blobs, r->n_blobs, removed, r);
 	return true;
 }
@@ -92,6 +99,10 @@ struct reap *reap_free(struct reap *r)
 	if (!r)
 		return NULL;
 	timer_free(r->timer);
+	r->timer = NULL;
+	r->closed = true;
+	if (r->on_pool)
+		return NULL; /* removed() does it: the pool reads the names */
 	arena_done(&r->arena);
 	free(r);
 	return NULL;

@@ -143,9 +143,10 @@ def test_provisioned_refused(lam):
                          ReservedConcurrentExecutions=0)
     assert "provisioned" in message
     lam.delete_function_concurrency(FunctionName=name)
+    left = lam.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"] - 100
     message, _ = refused("InvalidParameterValueException", put, FunctionName=name, Qualifier="1",
-                         ProvisionedConcurrentExecutions=901)
-    assert "[900]" in message
+                         ProvisionedConcurrentExecutions=left + 1)
+    assert f"[{left}]" in message
     lam.delete_function(FunctionName=name)
 
 

@@ -1,5 +1,6 @@
 """Layers: publish, read, list, delete, and the Layers of a function, with boto3 unmodified."""
 import base64
+import functools
 import hashlib
 import os
 import threading
@@ -24,6 +25,7 @@ def a_name():
     return "l-" + uuid.uuid4().hex[:12]
 
 
+@functools.cache  # a zip holds the time: asked for twice it must be the same
 def content(value):
     return make_zip({"python/lib.py": f"VALUE = {value!r}\n"})
 

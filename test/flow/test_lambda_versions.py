@@ -1,5 +1,6 @@
 """Versions and aliases: publish, list, read, delete, weights, permissions of each, with boto3 unmodified."""
 import base64
+import functools
 import hashlib
 import json
 import subprocess
@@ -21,6 +22,7 @@ def lam(wick):
     return wick.client("lambda", parameter_validation=False)
 
 
+@functools.cache  # a zip holds the time: asked for twice it must be the same
 def code(text):
     return make_zip({"app.py": f"def handler(event, context):\n    return {text!r}\n"})
 
