@@ -374,13 +374,15 @@ def test_stream_waits_for_window(worker):
 
 def test_stream_with_prelude(worker):
     w = worker(STREAMER)
-    prelude = json.dumps({"statusCode": 201, "headers": {"X-A": "b"}, "cookies": ["c=1", "d=2"]}).encode()
+    prelude = json.dumps({"statusCode": 201, "headers": {"X-A": "b"}, "cookies": ["c=1", "d=2"],
+                          "multiValueHeaders": {"X-M": ["1", "2"]}}).encode()
     kind = "Content-Type: application/vnd.awslambda.http-integration-response\r\n"
     for cut in (len(prelude), 5, len(prelude) + 3):
         whole = prelude + bytes(8) + b"body\0\0"
         ident = w.ask(json.dumps({"pieces": pieces(whole[:cut], whole[cut:]), "headers": kind}).encode(), stream=True)
         head, data, last = w.stream(ident)
-        assert head.number(shims.STATUS) == 201 and head.headers == {"x-a": ["b"], "set-cookie": ["c=1", "d=2"]}
+        assert head.number(shims.STATUS) == 201 and head.headers == {
+            "x-a": ["b"], "x-m": ["1", "2"], "set-cookie": ["c=1", "d=2"]}
         assert data == b"body\0\0" and last.kind == shims.RESULT
     for bad in (b"no json" + bytes(8), b"[]" + bytes(8), b'{"headers":{"A B":"x"}}' + bytes(8), b'{"headers":{"A":"x\\r\\ny"}}' + bytes(8), prelude):
         ident = w.ask(json.dumps({"pieces": pieces(bad), "headers": kind}).encode(), stream=True)

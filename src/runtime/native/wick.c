@@ -553,7 +553,7 @@ int wick_head(wick_invocation *in, int status, const char *const headers[])
 
 	if (in->answered || in->began)
 		return fail(EALREADY);
-	if (status < 200 || status > 599)
+	if (status < 200 || status > 999)
 		return fail(EINVAL);
 	for (size_t i = 0; headers && headers[i]; i++) {
 		if (strpbrk(headers[i], "\r\n")) {

@@ -212,22 +212,42 @@ static bool add_field(struct buf *meta, const char *name, struct str value)
 	return ok;
 }
 
-/* {"statusCode": 200, "headers": {...}, "cookies": [...]} */
+static bool add_text_field(struct buf *meta, const char *name, const json_t *value)
+{
+	return json_is_string(value) && add_field(meta, name, json_str_value(value));
+}
+
+/* {"statusCode": 200, "headers": {...}, "multiValueHeaders": {NAME: [...]}, "cookies": [...]} */
 static bool prelude_meta(struct buf *meta, struct str text)
 {
 	_cleanup_json_ json_t *doc = json_parse(text, NULL);
 	int64_t status = json_get_int(doc, "statusCode", 200);
 	json_t *headers = json_get_object(doc, "headers"), *cookies = json_get_array(doc, "cookies"), *v;
+	json_t *multi = json_get_object(doc, "multiValueHeaders"), *values;
 	const char *name;
 	size_t i;
 
-	if (!json_is_object(doc) || status < 200 || status > 599)
+	if (!json_is_object(doc) || status < 200 || status > 999)
 		return false;
 	frame_meta_add_u64(meta, FRAME_KEY_STATUS, (uint64_t)status);
-	json_object_foreach(headers, name,
-			    v) if (!json_is_string(v) || !add_field(meta, name, json_str_value(v))) return false;
-	json_array_foreach(cookies, i,
-			   v) if (!json_is_string(v) || !add_field(meta, "Set-Cookie", json_str_value(v))) return false;
+	json_object_foreach(headers, name, v)
+	{
+		if (!add_text_field(meta, name, v))
+			return false;
+	}
+	json_object_foreach(multi, name, values)
+	{
+		json_array_foreach(values, i, v)
+		{
+			if (!add_text_field(meta, name, v))
+				return false;
+		}
+	}
+	json_array_foreach(cookies, i, v)
+	{
+		if (!add_text_field(meta, "Set-Cookie", v))
+			return false;
+	}
 	return true;
 }
 

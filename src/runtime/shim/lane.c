@@ -12,7 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define READ_SIZE (64u << 10)
+#define READ_SIZE     (64u << 10)
+#define SOCKET_BUFFER (4 << 20) /* as much of it as the system allows */
 
 static void want(struct shim_lane *l)
 {
@@ -147,8 +148,10 @@ static void lane_ready(struct watch *w, uint32_t events)
 
 int lane_open(struct shim_lane *l, struct poller *p, int fd, const struct lane_events *events, void *arg)
 {
+	const int size = SOCKET_BUFFER;
+
 	*l = (struct shim_lane){.watch = {.fd = fd, .ready = lane_ready}, .poller = p, .events = events, .arg = arg};
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
 		return -errno;
 	return poller_watch(p, &l->watch, events ? EPOLLIN : 0);
 }

@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_SIZE (64u << 10)
+#define READ_SIZE   (128u << 10)
+#define QUICK_BELOW (16u << 10) /* less than it may be a piece that something waits behind */
 /* A connection idle for longer is not used again: programs close theirs after a few seconds, and a worker that was
  * frozen wakes with that and the next request in the same moment. */
 #define IDLE_MAX_US (1000 * 1000)
@@ -280,7 +281,7 @@ static void upstream_ready(struct watch *watch, uint32_t events)
 	work(u);
 	/* A program that writes an answer in pieces, without TCP_NODELAY, waits for the first to be acknowledged, which
 	 * the kernel would put off for 40 ms. */
-	if (watch->fd >= 0 && u->x)
+	if (watch->fd >= 0 && u->x && n < (ssize_t)QUICK_BELOW)
 		setsockopt(watch->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
