@@ -132,6 +132,14 @@ def test_own_modules_come_before_preloaded_ones(worker):
     assert mine and also and "urllib3" in message and numpy.startswith("/usr/lib/python3/")
 
 
+def test_own_modules_by_names_of_the_standard_library(worker):
+    for name in ("string", "random", "logging"):
+        pathlib.Path(worker.folder, name + ".py").write_text("mine = %r\n" % name)
+    w = worker("import logging, random, string, tempfile, threading, urllib.parse\n"
+               "def handler(e, c):\n    tempfile.mktemp()\n    return [logging.mine, random.mine, string.mine]\n")
+    assert w.invoke(0).json == ["logging", "random", "string"]
+
+
 # --- A worker's own -----------------------------------------------------------------------------------------------
 
 DRAW = """
@@ -208,6 +216,31 @@ def test_atfork_handlers_of_an_unloaded_library_are_not_called(worker, library):
     code = "import _ctypes\n_ctypes.dlclose(_ctypes.dlopen('/var/task/handlers.so', 2))\n" + ECHO
     with Snapshot(worker, code) as s:
         assert s.restore().invoke(5).json == 5
+
+
+def test_what_programs_are_made_of(worker):
+    """Processes, threads, loops: all that a fork could have left half."""
+    w = worker("""
+import asyncio, concurrent.futures, multiprocessing, os, subprocess, threading
+
+def square(x):
+    return x * x
+
+async def echo():
+    p = await asyncio.create_subprocess_exec("/bin/echo", "hi", stdout=-1)
+    return (await p.communicate())[0].decode()
+
+def handler(event, context):
+    with multiprocessing.Pool(2) as pool:
+        pooled = pool.map(square, range(3))
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        processed = list(pool.map(square, range(3)))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        threaded = list(pool.map(square, range(3)))
+    ids = threading.main_thread().native_id == threading.get_native_id() == os.getpid() == 1
+    return [pooled, processed, threaded, asyncio.run(echo()), subprocess.getoutput("echo ho"), ids]
+""")
+    assert w.invoke(0).json == [[0, 1, 4], [0, 1, 4], [0, 1, 4], "hi\n", "ho", True]
 
 
 # --- Several at once ----------------------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ def warm():
     the memory of code when it does. The first compilation of a process alone costs milliseconds."""
     for _ in range(16):
         exec(compile(WARM, "<wick>", "exec"), {})
+        own_thread()
         own_environment()
         own_path()
         try:
@@ -211,11 +212,13 @@ def own_path():
 
 
 def give_way(gone):
-    grows = True
-    while grows:
-        more = {top(name) for name, module in _preloaded.items() if top(name) not in gone and mentions(module, gone)}
-        gone |= more
-        grows = bool(more)
+    """The standard library goes on to use what it has, as it would where the runtime had loaded it first."""
+    standard = sys.stdlib_module_names
+    news = gone - standard
+    while news:
+        news = {top(name) for name, module in _preloaded.items()
+                if top(name) not in gone and top(name) not in standard and mentions(module, news)}
+        gone |= news
     for name in [name for name in _preloaded if top(name) in gone]:
         del _preloaded[name]
         sys.modules.pop(name, None)
@@ -238,8 +241,15 @@ def fail(error):
     os._exit(1)
 
 
+def own_thread():
+    """What CPython would mend after a fork, had it been told of it."""
+    if "threading" in sys.modules:
+        sys.modules["threading"].main_thread()._set_native_id()
+
+
 def initialise():
     global _handler
+    own_thread()
     own_environment()
     files = own_path()
     env = os.environ._data
