@@ -1,6 +1,7 @@
 /* The queue and place steps, and the queues: one a function version, first in first out, in memory (synchronous calls
  * are soft state: after a crash their clients see an error at once; events wait in the store and are put here one by
- * one by jobs.c). Owned by struct fn. An invocation that has waited queue_wait_ms is refused.
+ * one by jobs.c). Owned by struct fn. An invocation that has waited queue_wait_ms is refused, unless a worker that is
+ * on its way will take it: a first request waits for as long as an initialisation may take.
  *
  * While nothing is short, a function serves itself: its invocations go to its workers, and place_decide says how many
  * are started for the rest. A function that got less than it wants because of something that others have (starts at
@@ -14,6 +15,8 @@
 #include "gate/logs.h"
 #include "gate/nodes.h"
 #include "sys/clock.h"
+
+#define LOOK_AGAIN_US 100000 /* while the oldest waits for a start that takes longer than the queue may hold it */
 
 enum step_result queue_step(struct req *r)
 {
@@ -173,7 +176,7 @@ static void set_timer(struct fn *fn, uint64_t again_us)
 	uint64_t now = clock_mono_us(), at = again_us ? now + again_us : UINT64_MAX;
 
 	if (head)
-		at = MIN(at, head->queued_us + fn->g->conf.s.queue_wait_ms * 1000);
+		at = MIN(at, MAX(head->queued_us + fn->g->conf.s.queue_wait_ms * 1000, now + LOOK_AGAIN_US));
 	if (at == UINT64_MAX || (fn->timer_us && fn->timer_us <= at))
 		return;
 	fn->timer_us = at;
@@ -357,21 +360,31 @@ void queue_move(struct fn *from, struct fn *to)
 		queue_pump(to);
 }
 
-void queue_timed_out(void *arg)
+/* Refuses those that have waited too long. The oldest are whom the workers on their way will take. */
+static void refuse_all_late(struct fn *fn)
 {
-	struct fn *fn = fn_ref(arg);
 	uint64_t limit_us = fn->g->conf.s.queue_wait_ms * 1000, now = clock_mono_us();
-	struct invocation *inv = invocation_list_first(&fn->queue);
+	struct invocation *inv = invocation_list_first(&fn->queue), *next;
 	struct place_decision d;
 	struct place_view v;
 
-	fn->timer_us = 0;
-	if (inv && now - inv->queued_us >= limit_us) {
-		queue_view(fn, &v);
-		place_decide(&v, &d);
-		while ((inv = invocation_list_first(&fn->queue)) && now - inv->queued_us >= limit_us)
-			refuse_late(inv, &v, d.reason);
+	queue_view(fn, &v);
+	place_decide(&v, &d);
+	for (uint64_t n = (uint64_t)fn->starting * fn->opt.concurrency; inv && n > 0; n--)
+		inv = invocation_list_next(inv);
+	for (; inv && now - inv->queued_us >= limit_us; inv = next) {
+		next = invocation_list_next(inv);
+		refuse_late(inv, &v, d.reason);
 	}
+}
+
+void queue_timed_out(void *arg)
+{
+	struct fn *fn = fn_ref(arg);
+
+	fn->timer_us = 0;
+	if (fn->queue.n)
+		refuse_all_late(fn);
 	queue_pump(fn);
 	fn_unref(fn);
 }

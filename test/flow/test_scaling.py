@@ -223,6 +223,20 @@ def test_waiting_is_bounded_and_says_why(new_wick):
     assert wick.invoke(name)[0]
 
 
+def test_first_request_waits_for_a_slow_start(new_wick):
+    """The queue's bound is for those who wait for others, not for an initialisation."""
+    wick = new_wick("--queue-wait", "100ms")
+    name = wick.deploy("import time\ntime.sleep(1)\n" + ECHO, MemorySize=128)
+    assert wick.invoke(name, 1)[0] == 1
+
+
+def test_start_limit(new_wick):
+    wick = new_wick("--init-limit", "2s")
+    name = wick.deploy("import time\ntime.sleep(60)\n" + ECHO, MemorySize=128)
+    payload, _ = wick.invoke(name)
+    assert payload["errorType"] == "Sandbox.Timedout" and "2 seconds" in payload["errorMessage"]
+
+
 def test_more_memory_than_the_machine_has(new_wick):
     wick = new_wick("--worker-memory", "1g")
     name = wick.deploy(ECHO, MemorySize=2048)
