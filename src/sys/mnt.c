@@ -79,6 +79,13 @@ int mnt_copy(int fd, unsigned flags)
 	return steal_fd(&tree);
 }
 
+int mnt_copy_as_is(int fd)
+{
+	int tree = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+
+	return tree < 0 ? -errno : tree;
+}
+
 int mnt_attach(int tree, int at)
 {
 	return move_mount(tree, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ? -errno : 0;

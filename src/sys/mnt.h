@@ -13,6 +13,7 @@ int mnt_tmpfs(uint64_t bytes, uint64_t files, unsigned mode, unsigned flags);
 int mnt_proc(unsigned flags); /* of the caller's pid namespace */
 /* A copy of what is mounted at fd and below it, private. Flags that are locked stay, whatever is asked for. */
 int mnt_copy(int fd, unsigned flags);
+int mnt_copy_as_is(int fd);       /* the same, with the flags that it has */
 int mnt_attach(int tree, int at); /* at: an fd of the mount point (O_PATH) */
 /* root (a directory of an attached mount) becomes /, read-only; the old one is gone. Leaves the cwd at /. */
 int mnt_pivot(int root);

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
@@ -59,6 +59,11 @@ pid_t ns_clone(unsigned long flags, int *pidfd)
 	if (r == 0 && robust)
 		syscall(SYS_set_robust_list, robust, robust_size);
 	return (pid_t)r;
+}
+
+int ns_unshare_mounts(void)
+{
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ? -errno : 0;
 }
 
 static int write_file(const char *path, const char *text)
