@@ -75,7 +75,7 @@ static void draw(const struct top *t)
 	buf_adds(&b, "\033[H");
 	for (rest = buf_str(&text); rest.n > 0;) {
 		str_cut(rest, '\n', &line, &rest);
-		buf_printf(&b, "%.*s\033[K\r\n", STR_ARG(line));
+		buf_printf(&b, "%.*s\033[K\n", STR_ARG(line));
 	}
 	buf_adds(&b, "\033[J");
 	if (v.colour)

@@ -107,7 +107,7 @@ static void end_line(struct lines *l)
 static void put(struct lines *l, enum tone t, struct str s)
 {
 	_cleanup_(buf_done) struct buf clean = BUF_NULL;
-	bool toned = t != TONE_PLAIN;
+	bool toned = t != TONE_PLAIN && s.n > 0;
 	size_t i = 0;
 
 	out_clean(&clean, s);
