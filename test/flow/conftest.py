@@ -174,6 +174,19 @@ class Wick:
         self.seen = {(pid, at) for pid, at in self.seen if begun.get(pid) == at}
         return [pid for pid, _ in self.seen]
 
+    def zygotes(self):
+        """Process ids of this server's zygotes: children of its node that are in no box."""
+        found = []
+        for node in self.pids("wick-node"):
+            try:
+                tasks = pathlib.Path(f"/proc/{node}/task").glob("*/children")
+                for pid in " ".join(t.read_text() for t in tasks).split():
+                    if os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid"):
+                        found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
     def stop(self, signo=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signo)
