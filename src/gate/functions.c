@@ -340,7 +340,10 @@ static bool is_current(struct fn *fn)
 {
 	struct arena a = ARENA_NULL;
 	_cleanup_json_ json_t *doc = read_doc(fn->g, &a, fn->def.name, fn->def.version);
-	bool same = doc && str_eq(json_get_str(doc, "revision_id", STR("")), fn->def.revision_id);
+	/* Tags of one's own, policies and versions change the revision, but nothing that runs. */
+	bool known = fn->def.change_id.n > 0;
+	bool same = doc && str_eq(json_get_str(doc, known ? "change_id" : "revision_id", STR("")),
+				  known ? fn->def.change_id : fn->def.revision_id);
 
 	arena_done(&a);
 	return same;

@@ -114,6 +114,34 @@ def test_invoke_versions(lam, wick):
     refused("ResourceNotFoundException", lam.invoke, FunctionName=name, Qualifier="dev")
 
 
+def test_what_runs_stays_warm(wick):
+    """Neither publishing nor an alias, a policy, a tag of one's own or the same code again ends a worker."""
+    lam = wick.client("lambda")
+    name, same = "f-" + uuid.uuid4().hex[:12], make_zip({"app.py": "N = 0\ndef handler(event, context):\n"
+                                                                  "    global N\n    N += 1\n    return N\n"})
+    lam.create_function(FunctionName=name, Role=ROLE, Runtime="python3.11", Handler="app.handler", MemorySize=512,
+                        Timeout=30, Code={"ZipFile": same})
+    assert wick.invoke(name)[0] == 1
+    lam.publish_version(FunctionName=name)
+    lam.create_alias(FunctionName=name, Name="prod", FunctionVersion="1")
+    assert wick.invoke(name)[0] == 2
+    lam.add_permission(FunctionName=name, StatementId="s", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com")
+    lam.tag_resource(Resource=ARN + name, Tags={"team": "x"})
+    lam.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=3)
+    assert wick.invoke(name)[0] == 3
+    lam.update_function_code(FunctionName=name, ZipFile=same)
+    assert wick.invoke(name)[0] == 4
+    assert wick.invoke(name, Qualifier="prod")[0] == 1
+    lam.add_permission(FunctionName=name, Qualifier="1", StatementId="s", Action="lambda:InvokeFunction",
+                       Principal="s3.amazonaws.com")
+    lam.update_alias(FunctionName=name, Name="prod", Description="still the first")
+    assert wick.invoke(name, Qualifier="prod")[0] == 2
+    lam.tag_resource(Resource=ARN + name, Tags={"wick:idle": "90s"})
+    assert wick.invoke(name)[0] == 1
+    assert wick.invoke(name, Qualifier="prod")[0] == 3
+    lam.delete_function(FunctionName=name)
+
+
 def test_list_versions(lam):
     name = create(lam, "0", Publish=True)
     for i in range(1, 12):
