@@ -6,10 +6,10 @@ import http.client
 import json
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import urls
 from conftest import until
 from urls import add_url, call, deploy_node, deploy_web, logs
 
@@ -276,6 +276,29 @@ def test_web_first_byte_comes_at_once(wick, web):
             got += s.recv(4096)
 
 
+def test_web_both_ways_at_once(wick, web):
+    host, port = wick.url.split("//")[1].split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as s:
+        s.sendall(f"POST {web[1]}duplex HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        got = b""
+        for i in range(5):
+            s.sendall(b"6\r\npiece%d\r\n" % i)
+            while b"PIECE%d" % i not in got:
+                got += s.recv(4096)
+        s.sendall(b"0\r\n\r\n")
+        while not got.endswith(b"\r\n0\r\n\r\n"):
+            got += s.recv(4096)
+        assert got.startswith(b"HTTP/1.1 200 ") and s.recv(1) == b""
+    total = 30_000_000
+    with socket.create_connection((host, int(port)), timeout=60) as s, ThreadPoolExecutor(1) as pool:
+        s.sendall(f"POST {web[1]}duplex HTTP/1.1\r\nHost: h\r\nContent-Length: {total}\r\n\r\n".encode())
+        sent = pool.submit(s.sendall, b"a" * total)
+        with http.client.HTTPResponse(s, method="POST") as answer:
+            answer.begin()
+            assert answer.read() == b"A" * total
+        sent.result()
+
+
 def test_web_errors(wick, web):
     name, path = web
     with pytest.raises(http.client.IncompleteRead):
@@ -283,7 +306,7 @@ def test_web_errors(wick, web):
     assert get(wick, path + "early", "POST", b"x" * 3000000).status == 413
     answer = get(wick, path + "exit")
     assert (answer.status, json.loads(answer.text)) == (502, {"Message": "Internal Server Error"})
-    assert get(wick, path).status == 200
+    until(lambda: get(wick, path).status == 200, "another program to answer")
 
 
 def test_web_client_that_leaves(wick, web):

@@ -110,6 +110,10 @@ def serve(s):
             s.sendall(b"0\r\n\r\n"); print("written", flush=True)
         elif path == "/first":
             begin(s); chunk(s, b"first"); time.sleep(0.3); chunk(s, b"second"); s.sendall(b"0\r\n\r\n")
+        elif path == "/duplex":
+            begin(s)
+            for piece in body(f, headers): chunk(s, piece.upper())
+            s.sendall(b"0\r\n\r\n")
         elif path == "/half":
             begin(s); chunk(s, b"half"); time.sleep(0.05); s.close(); f.close(); return
         elif path == "/hang":
