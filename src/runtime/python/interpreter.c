@@ -163,6 +163,8 @@ void interpreter_after_fork_in_parent(void)
 
 	if (process_runs_fork_hooks())
 		PyOS_AfterFork_Parent();
+	if (process_renew())
+		return;
 	r = PyObject_CallMethod(bootstrap, "fresh_randomness", NULL);
 	if (!r)
 		PyErr_Print();

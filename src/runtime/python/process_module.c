@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define SEED_SIZE 32
+#define MT_WORDS  624 /* of a Mersenne Twister's state */
 
 extern char **environ;
 
@@ -25,6 +26,18 @@ static struct {
 	void *arg;
 	bool fork_hooks;
 } parent;
+
+/* numpy.random's own generator: what its bit generator's capsule points to. */
+struct mt19937 {
+	uint32_t key[MT_WORDS];
+	int pos;
+};
+
+static struct {
+	bool ready;
+	PyObject *seed; /* of the random module's generator */
+	struct mt19937 *numpy;
+} generators;
 
 /* Names and values as bytes: what os.environ keeps inside. */
 static PyObject *py_environ(PyObject *self, PyObject *unused)
@@ -94,6 +107,70 @@ static PyObject *py_stir(PyObject *self, PyObject *first)
 	Py_RETURN_TRUE;
 }
 
+static struct mt19937 *numpy_state(PyObject *capsule, PyObject *key, int pos)
+{
+	/* A bitgen_t of numpy begins with the pointer to the state. */
+	struct mt19937 **bitgen = PyCapsule_GetPointer(capsule, "BitGenerator");
+	struct mt19937 *s = bitgen ? *bitgen : NULL;
+
+	PyErr_Clear();
+	if (!s || !PyBytes_Check(key) || PyBytes_GET_SIZE(key) != sizeof(s->key) || s->pos != pos ||
+	    memcmp(s->key, PyBytes_AS_STRING(key), sizeof(s->key)) != 0)
+		return NULL;
+	return s;
+}
+
+/* generators(seed, capsule, key, pos): what process_renew works on. seed: to be called without arguments, None: nothing
+ * is for process_renew; then numpy's capsule, or None, and the state that must be found by it. False: it is not. */
+static PyObject *py_generators(PyObject *self, PyObject *args)
+{
+	PyObject *seed, *capsule, *key;
+	int pos;
+
+	if (!PyArg_ParseTuple(args, "OOOi", &seed, &capsule, &key, &pos))
+		return NULL;
+	generators.ready = false;
+	if (seed == Py_None)
+		Py_RETURN_FALSE;
+	if (capsule != Py_None) {
+		generators.numpy = numpy_state(capsule, key, pos);
+		if (!generators.numpy)
+			Py_RETURN_FALSE;
+	}
+	generators.seed = Py_NewRef(seed);
+	generators.ready = true;
+	Py_RETURN_TRUE;
+}
+
+bool process_renew(void)
+{
+	PyObject *r;
+
+	if (!generators.ready)
+		return false;
+	r = PyObject_CallNoArgs(generators.seed);
+	if (!r) {
+		PyErr_Clear();
+		return false;
+	}
+	Py_DECREF(r);
+	if (generators.numpy) {
+		char *key = (char *)generators.numpy->key;
+		size_t n = 0;
+
+		while (n < sizeof(generators.numpy->key)) {
+			ssize_t got = getrandom(key + n, sizeof(generators.numpy->key) - n, 0);
+
+			if (got < 0)
+				return false;
+			n += (size_t)got;
+		}
+		generators.numpy->key[0] |= 0x80000000u; /* not all zero */
+		generators.numpy->pos = MT_WORDS;
+	}
+	return true;
+}
+
 /* names(folder): what is in it; of one that cannot be read, nothing. */
 static PyObject *py_names(PyObject *self, PyObject *folder)
 {
@@ -138,6 +215,7 @@ static PyMethodDef methods[] = {
 	{"environ", py_environ, METH_NOARGS, NULL},
 	{"threads", py_threads, METH_NOARGS, NULL},
 	{"stir", py_stir, METH_O, NULL},
+	{"generators", py_generators, METH_VARARGS, NULL},
 	{"names", py_names, METH_O, NULL},
 	{"run_fork_hooks", py_run_fork_hooks, METH_NOARGS, NULL},
 	{"serve", py_serve, METH_NOARGS, NULL},

@@ -80,6 +80,7 @@ def snapshot():
     flush()
     _wick_process.run_fork_hooks()  # the function's own
     _wick_process.stir(True)
+    _wick_process.generators(None, None, None, 0)
     fresh_randomness()
     _open_files.extend(open_files())
     gc.collect()

@@ -42,7 +42,10 @@ def preload(names):
     sys.meta_path.append(LastFinder)
     warm()
     _wick_process.stir(True)
-    fresh_randomness()
+    try:
+        renew_quickly()
+    except Exception as e:  # of another numpy than is known here
+        sys.stderr.write("wick-python: randomness: %s: %s\n" % (type(e).__name__, e))
     # What is loaded stays: the collector need not look at it again, and a fork shares its pages.
     gc.collect()
     gc.freeze()
@@ -127,9 +130,9 @@ def warm():
 
 
 def fresh_randomness():
-    """After each fork, in the parent: what the next worker will be born with. There it costs no worker any time, and no
-    two share it. What asks the system each time needs nothing; OpenSSL would notice a fork by the process id, but all
-    that fork from a snapshot have number 1, as it has."""
+    """What the next worker will be born with, made in its parent: there it costs no worker any time, and no two share
+    it. What asks the system each time needs nothing. OpenSSL would notice a fork by the process id, but all that fork
+    from a snapshot have number 1, as it has."""
     modules = sys.modules
     try:
         _wick_process.stir(False)
@@ -145,6 +148,24 @@ def fresh_randomness():
             modules["uuid"]._node = int.from_bytes(os.urandom(6), "big") | 1 << 40
     except Exception as e:  # a module of the function by that name
         sys.stderr.write("wick-python: randomness: %s: %s\n" % (type(e).__name__, e))
+
+
+def renew_quickly():
+    """In a zygote, whose children have another process id and which has drawn from no generator: it is enough to seed
+    those of Python and numpy, and C can do that without running Python (process_renew)."""
+    import random
+
+    if os.getpid() == 1:
+        return
+    random.seed()
+    seed = super(random.Random, random._inst).seed
+    if "numpy.random" in sys.modules:
+        generator = sys.modules["numpy.random"].mtrand._rand
+        generator.seed()
+        state = generator.get_state()
+        _wick_process.generators(seed, generator._bit_generator.capsule, state[1].tobytes(), state[2])
+    else:
+        _wick_process.generators(seed, None, None, 0)
 
 
 # --- In the worker ------------------------------------------------------------------------------------------------
