@@ -2,13 +2,16 @@
 Node.js in the machine."""
 import base64
 import json
+import pathlib
 import socket
+import subprocess
 
 import pytest
 
 from conftest import until
 from urls import call, deploy_node, events, logs
 
+NODE = pathlib.Path(__file__).parent / "node"
 PATH = "/2021-11-15/functions/{}/response-streaming-invocations"
 
 
@@ -130,3 +133,10 @@ def test_client_that_leaves_is_metered(wick):
         assert s.recv(100).startswith(b"HTTP/1.1 200 ")
     until(lambda: "REPORT RequestId" in logs(wick, name), "the run to end and be metered")
     assert invoke(wick, name)[1][-1][0] == "InvokeComplete"
+
+
+@pytest.mark.skipif(not (NODE / "node_modules").is_dir(), reason="npm packages are not installed: dev/deps --test")
+def test_npm_sdk(wick):
+    name = deploy_node(wick, "streamed")
+    done = subprocess.run(["node", NODE / "stream.mjs", name], env=wick.env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
