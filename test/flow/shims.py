@@ -14,6 +14,8 @@ import tempfile
 import time
 import uuid
 
+import pytest
+
 import lane
 import zygote
 
@@ -154,6 +156,13 @@ class Worker(lane.Lane):
         answer = self.receive()
         assert answer.id == ident and answer.kind in (RESULT, ERROR), answer
         return answer
+
+    def dies(self):
+        """Nothing more is said, the lane is closed; the worker's status, 128 and more for a signal."""
+        with pytest.raises(lane.Closed):
+            f = self.receive()
+            assert False, f
+        return self.wait()
 
     def give(self, ident, n):
         self.send(frame(WINDOW_MORE, ident, [(WINDOW, n)]))

@@ -83,8 +83,8 @@ def test_error(worker):
 
 def test_exit(worker):
     w = worker("app.exits")
-    answer = w.call()
-    assert answer.type == "Runtime.ExitError" and "exit status 5" in answer.json["errorMessage"]
+    w.ask()
+    assert w.dies() == 5
 
 
 def test_streams(worker):

@@ -1,7 +1,6 @@
 /* The native runtime: pid 1 of the box starts the function's process and answers for it when it crashes. That process
  * is either a fork of this program which loads the shared object, or an executable linked with libwick; it has the lane
  * for itself. pid 1 only reaps, and looks whether the lane is still open at its other end. */
-#include "runtime/native/state.h"
 #include "runtime/shim/shim.h"
 #include "wick.h"
 #include "wire/execfile.h"
@@ -11,16 +10,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define TASK_ROOT   "/var/task"
 #define DEFAULT_SYM "wick_handler"
-
-struct native {
-	struct shim shim;
-	struct native_state *state;
-};
 
 static _noreturn_ void init_error(const char *type, const char *fmt, ...) _printf_(2, 3);
 
@@ -78,47 +71,21 @@ static _noreturn_ void run_object(const char *path, const char *symbol)
 	_exit(wick_run(handler));
 }
 
-static struct native_state *make_state(int *fd)
-{
-	struct native_state *s;
-
-	*fd = memfd_create("wick", MFD_CLOEXEC);
-	if (*fd < 0 || ftruncate(*fd, sizeof(*s)) < 0)
-		return NULL;
-	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-	return s == MAP_FAILED ? NULL : s;
-}
-
-/* The numbers by which libwick finds its descriptors. */
-static void name_fds(int lane, int state)
+/* The number by which libwick finds it. */
+static void name_lane(int fd)
 {
 	char text[16];
 
-	snprintf(text, sizeof(text), "%d", lane);
-	setenv(NATIVE_LANE_ENV, text, 1);
-	snprintf(text, sizeof(text), "%d", state);
-	setenv(NATIVE_STATE_ENV, text, 1);
+	snprintf(text, sizeof(text), "%d", fd);
+	setenv("WICK_LANE_FD", text, 1);
 }
 
 static void exited(void *arg, int status)
 {
-	struct native *n = arg;
-	struct buf message = BUF_NULL;
-
-	n->shim.ready = n->state->ready;
-	if (n->state->init_error)
-		shim_end(&n->shim, 1);
-	if (n->state->writing) /* in the middle of a frame: nothing more can be said on this lane */
-		_exit(1);
-	shim_exit_message(status, &message);
-	for (size_t i = 0; i < NATIVE_SLOTS; i++)
-		if (n->state->slots[i].open)
-			shim_error(&n->shim, n->state->slots[i].id, "Runtime.ExitError", "%s", buf_cstr(&message));
-	buf_done(&message);
-	shim_program_over(&n->shim, status);
+	shim_program_over(arg, status);
 }
 
-static void start_object(struct native *n, struct str file, struct str symbol, int state_fd)
+static void start_object(struct shim *s, struct str file, struct str symbol)
 {
 	struct buf path = BUF_NULL;
 	char *symbol_text = str_dup(symbol.n ? symbol : STR(DEFAULT_SYM));
@@ -127,48 +94,42 @@ static void start_object(struct native *n, struct str file, struct str symbol, i
 	buf_printf(&path, "%s%.*s", str_starts(file, STR("/")) ? "" : TASK_ROOT "/", STR_ARG(file));
 	pid = fork();
 	if (pid < 0)
-		shim_init_failed(&n->shim, "Runtime.InitError", "fork: %s", strerror(errno));
+		shim_init_failed(s, "Runtime.InitError", "fork: %s", strerror(errno));
 	if (pid == 0) {
 		program_unblock_signals();
-		close(n->shim.poller.epoll);
-		close(n->shim.program.signals.fd);
-		name_fds(n->shim.lane.watch.fd, state_fd);
+		close(s->poller.epoll);
+		close(s->program.signals.fd);
+		name_lane(s->lane.watch.fd);
 		run_object(path.p, symbol_text);
 	}
-	close(state_fd);
 	free(symbol_text);
 	buf_done(&path);
-	program_adopt(&n->shim.program, pid);
+	program_adopt(&s->program, pid);
 }
 
-static void start_executable(struct native *n, struct str file, int state_fd)
+static void start_executable(struct shim *s, struct str file)
 {
 	struct buf path = BUF_NULL;
 	struct err err = ERR_NULL;
-	const int keep[] = {n->shim.lane.watch.fd, state_fd};
+	const int keep[] = {s->lane.watch.fd};
 
 	buf_printf(&path, "%s%.*s", str_starts(file, STR("/")) ? "" : TASK_ROOT "/", STR_ARG(file));
-	name_fds(PROGRAM_GIVEN_FD, PROGRAM_GIVEN_FD + 1);
-	if (program_start(&n->shim.program, path.p, (char *[]){path.p, NULL}, keep, ARRAY_SIZE(keep), &err) < 0)
-		shim_init_failed(&n->shim, "Runtime.InvalidEntrypoint", "%s", err.msg);
-	close(state_fd);
+	name_lane(PROGRAM_GIVEN_FD);
+	if (program_start(&s->program, path.p, (char *[]){path.p, NULL}, keep, ARRAY_SIZE(keep), &err) < 0)
+		shim_init_failed(s, "Runtime.InvalidEntrypoint", "%s", err.msg);
 	buf_done(&path);
 }
 
 void native_run(const struct zygote_worker *w)
 {
-	struct native *n = xnew(struct native);
+	struct shim *s = xnew(struct shim);
 	struct str handler = str_from(shim_env("_HANDLER", "")), file, symbol;
-	int state_fd;
 
-	shim_begin(&n->shim, w, NULL, exited, n);
-	n->state = make_state(&state_fd);
-	if (!n->state)
-		shim_init_failed(&n->shim, "Runtime.InitError", "shared memory: %s", strerror(errno));
+	shim_begin(s, w, NULL, exited, s);
 	str_cut(handler, ':', &file, &symbol);
 	if (str_ends(file, STR(".so")))
-		start_object(n, file, symbol, state_fd);
+		start_object(s, file, symbol);
 	else
-		start_executable(n, handler, state_fd);
-	poller_run(&n->shim.poller);
+		start_executable(s, handler);
+	poller_run(&s->poller);
 }

@@ -10,7 +10,6 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "runtime/native/state.h"
 #include "wire/frame.h"
 
 #include <errno.h>
@@ -18,16 +17,17 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#define READ_SIZE  (64u << 10)
-#define ANSWER_MAX (6u << 20)
-#define READ_AFTER 64
+#define READ_SIZE   (64u << 10)
+#define ANSWER_MAX  (6u << 20)
+#define READ_AFTER  64
+#define THREADS_MAX 1000u
+#define LANE_FD_ENV "WICK_LANE_FD"
 
 struct wick_invocation {
 	uint8_t id[16];
@@ -42,7 +42,6 @@ struct wick_invocation {
 	uint64_t credit;   /* bytes of CHUNKs that may be sent; under lane.lock */
 	unsigned unread;   /* CHUNKs sent since the lane was read for it */
 	struct buf answer; /* written, for a caller that takes no stream */
-	struct native_slot *slot;
 	struct list_link on_list;
 };
 DEFINE_LIST(call_list, struct wick_invocation, on_list)
@@ -50,7 +49,6 @@ DEFINE_LIST(call_list, struct wick_invocation, on_list)
 static struct {
 	int fd;
 	wick_handler_fn *handler;
-	struct native_state *state;
 	pthread_mutex_t lock;      /* of everything but writing */
 	pthread_cond_t invocation; /* threads that wait for one */
 	pthread_cond_t window;     /* threads that wait for window */
@@ -127,11 +125,7 @@ static void send_frame(enum frame_type type, const uint8_t id[static 16], const 
 
 	frame_header(header, (uint8_t)type, id, iov[1].iov_len, body.n);
 	pthread_mutex_lock(&lane.write_lock);
-	if (lane.state)
-		lane.state->writing = 1;
 	send_all(iov, 3);
-	if (lane.state)
-		lane.state->writing = 0;
 	pthread_mutex_unlock(&lane.write_lock);
 }
 
@@ -202,13 +196,6 @@ static void take_invoke(const struct frame *f)
 	memcpy(in->event, f->body.p, f->body.n);
 	in->event[f->body.n] = '\0';
 	in->event_n = f->body.n;
-	for (size_t i = 0; lane.state && i < NATIVE_SLOTS && !in->slot; i++)
-		if (!lane.state->slots[i].open)
-			in->slot = &lane.state->slots[i];
-	if (in->slot) {
-		memcpy(in->slot->id, in->id, sizeof(in->id));
-		in->slot->open = 1;
-	}
 	call_list_push(&lane.queued, in);
 }
 
@@ -328,13 +315,6 @@ static struct wick_invocation *next_invocation(void)
 	return in;
 }
 
-static void close_slot(struct wick_invocation *in)
-{
-	in->answered = true;
-	if (in->slot)
-		in->slot->open = 0;
-}
-
 static void send_result(struct wick_invocation *in, struct str body)
 {
 	struct buf meta = BUF_NULL;
@@ -343,7 +323,7 @@ static void send_result(struct wick_invocation *in, struct str body)
 	add_rss(&meta);
 	send_frame(FRAME_RESULT, in->id, &meta, body);
 	buf_done(&meta);
-	close_slot(in);
+	in->answered = true;
 }
 
 static int fail_size(struct wick_invocation *in)
@@ -397,26 +377,14 @@ static int env_number(const char *name, int dflt)
 
 static int attach(void)
 {
-	int state, flags;
-
 	if (lane.fd >= 0)
 		return 0;
-	lane.fd = env_number(NATIVE_LANE_ENV, -1);
-	state = env_number(NATIVE_STATE_ENV, -1);
-	flags = lane.fd < 0 ? -1 : fcntl(lane.fd, F_GETFL);
-	if (flags < 0 || fcntl(lane.fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
+	lane.fd = env_number(LANE_FD_ENV, -1);
+	if (lane.fd < 0 || fcntl(lane.fd, F_SETFD, FD_CLOEXEC) < 0) {
 		lane.fd = -1;
 		return -1;
 	}
-	fcntl(lane.fd, F_SETFD, FD_CLOEXEC);
-	if (state >= 0) {
-		void *p = mmap(NULL, sizeof(*lane.state), PROT_READ | PROT_WRITE, MAP_SHARED, state, 0);
-
-		lane.state = p == MAP_FAILED ? NULL : p;
-		close(state);
-	}
-	unsetenv(NATIVE_LANE_ENV);
-	unsetenv(NATIVE_STATE_ENV);
+	unsetenv(LANE_FD_ENV);
 	return 0;
 }
 
@@ -425,17 +393,15 @@ int wick_run(wick_handler_fn *handler)
 	struct buf meta = BUF_NULL;
 
 	if (attach() < 0) {
-		fprintf(stderr, "wick_run: this program is started by Wick (no lane in " NATIVE_LANE_ENV ")\n");
+		fprintf(stderr, "wick_run: this program is started by Wick (no lane in " LANE_FD_ENV ")\n");
 		return 1;
 	}
 	lane.handler = handler;
 	lane.max_threads = (unsigned)MAX(env_number("WICK_CONCURRENCY", 1), 1);
-	lane.max_threads = MIN(lane.max_threads, (unsigned)NATIVE_SLOTS);
+	lane.max_threads = MIN(lane.max_threads, THREADS_MAX);
 	lane.threads = 1;
 	add_rss(&meta);
 	frame_meta_add_u64(&meta, FRAME_KEY_CONCURRENCY, lane.max_threads);
-	if (lane.state)
-		lane.state->ready = 1;
 	send_frame(FRAME_READY, no_id, &meta, STR_NULL);
 	buf_done(&meta);
 	serve(NULL);
@@ -448,8 +414,6 @@ void wick_init_error(const char *type, const char *message)
 		fprintf(stderr, "%s: %s\n", type, message);
 	} else {
 		send_error(no_id, type, message);
-		if (lane.state)
-			lane.state->init_error = 1;
 	}
 	leave(1);
 }
@@ -543,7 +507,7 @@ int wick_error(wick_invocation *in, const char *type, const char *message)
 	if (in->answered)
 		return fail(EALREADY);
 	send_error(in->id, type, message);
-	close_slot(in);
+	in->answered = true;
 	return 0;
 }
 

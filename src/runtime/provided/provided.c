@@ -54,14 +54,24 @@ static struct invocation *invocation_new(const struct frame *f)
 	return inv;
 }
 
+/* What the program wrote before its end and waits for its reader is still given. */
+static void end_if_over(struct provided *p)
+{
+	bool answering = false;
+
+	for (struct invocation *i = invocation_list_first(&p->open); i; i = invocation_list_next(i))
+		answering |= i->conn != NULL;
+	if (p->over && !answering)
+		shim_program_over(&p->shim, p->status);
+}
+
 static void answered(struct provided *p, struct invocation *inv)
 {
 	invocation_list_remove(inv->state == INVOCATION_QUEUED ? &p->queued : &p->open, inv);
 	buf_done(&inv->head);
 	buf_done(&inv->event);
 	free(inv);
-	if (p->over && !invocation_list_first(&p->open))
-		shim_program_over(&p->shim, p->status);
+	end_if_over(p);
 }
 
 static struct invocation *find(struct invocation_list *l, const uint8_t id[static 16])
@@ -234,27 +244,13 @@ void provided_init_error(struct provided *p, struct str type, struct str body)
 static void exited(void *arg, int status)
 {
 	struct provided *p = arg;
-	struct buf message = BUF_NULL;
-	struct invocation *inv, *next;
 
 	runtime_api_settle(&p->api);
 	if (p->init_error)
 		shim_end(&p->shim, 1);
-	shim_exit_message(status, &message);
-	while ((inv = invocation_list_first(&p->queued)))
-		provided_fault(p, inv, "Runtime.ExitError", buf_cstr(&message));
-	for (inv = invocation_list_first(&p->open); inv; inv = next) {
-		next = invocation_list_next(inv);
-		/* What was written before the end and waits for its reader is still given. */
-		if (inv->conn)
-			continue;
-		provided_fault(p, inv, "Runtime.ExitError", buf_cstr(&message));
-	}
-	buf_done(&message);
 	p->status = status;
 	p->over = true;
-	if (!invocation_list_first(&p->open))
-		shim_program_over(&p->shim, status);
+	end_if_over(p);
 }
 
 static void start(struct provided *p)

@@ -48,6 +48,7 @@ static void conn_close(struct api_conn *c)
 		api_waiting_list_remove(&p->api.waiting, c);
 	api_conn_list_remove(&p->api.conns, c);
 	poller_close(&p->shim.poller, &c->watch);
+	poller_change(&p->shim.poller, &p->api.listener, EPOLLIN); /* there may have been no descriptor left */
 	if (fetched)
 		provided_unfetched(p, fetched);
 	if (inv)
@@ -570,6 +571,8 @@ static void listener_ready(struct watch *w, uint32_t events)
 		if (poller_watch(&api->p->shim.poller, &c->watch, EPOLLIN) < 0)
 			conn_close(c);
 	}
+	if (errno == EMFILE || errno == ENFILE)
+		poller_change(&api->p->shim.poller, w, 0);
 }
 
 void runtime_api_settle(struct runtime_api *api)

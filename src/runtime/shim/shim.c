@@ -130,10 +130,5 @@ void shim_exit_message(int status, struct buf *ret)
 
 void shim_program_over(struct shim *s, int status)
 {
-	struct buf message = BUF_NULL;
-
-	shim_exit_message(status, &message);
-	if (!s->ready)
-		shim_init_failed(s, "Runtime.ExitError", "%s", buf_cstr(&message));
 	shim_end(s, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }

@@ -24,7 +24,8 @@ void shim_begin(struct shim *s, const struct zygote_worker *w, const struct lane
 		void (*exited)(void *arg, int status), void *arg);
 _noreturn_ void shim_init_failed(struct shim *s, const char *type, const char *fmt, ...) _printf_(3, 4);
 _noreturn_ void shim_end(struct shim *s, int status); /* everything said is sent first */
-/* The end of the program, before or after it was ready; ids that are open were answered. */
+/* The end of the program is the worker's, with its status, a signal's as 128 and its number: what is open is answered
+ * by the gate, which also knows whether memory was the reason. */
 _noreturn_ void shim_program_over(struct shim *s, int status);
 void shim_exit_message(int status, struct buf *ret); /* "Runtime exited with error: exit status 1" */
 

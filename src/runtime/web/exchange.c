@@ -11,8 +11,6 @@
 
 static void exchange_free(struct exchange *x)
 {
-	if (exchange_list_linked(x))
-		exchange_list_remove(&x->web->failed, x);
 	buf_done(&x->head);
 	buf_done(&x->answer);
 	free(x);
@@ -377,23 +375,17 @@ static void fail_later(struct exchange *x, const char *type, const char *why)
 	x->failed_why = why;
 	exchange_list_push(&w->failed, x);
 	if (w->over)
-		exchange_verdict(w);
+		web_end_if_over(w);
 	else if (!w->verdict.at_us)
 		poller_timer(&w->shim.poller, &w->verdict, VERDICT_US);
 }
 
 void exchange_verdict(struct web *w)
 {
-	struct buf message = BUF_NULL;
 	struct exchange *x;
 
-	poller_timer_stop(&w->shim.poller, &w->verdict);
-	if (w->over)
-		shim_exit_message(w->status, &message);
 	while ((x = exchange_list_first(&w->failed)))
-		exchange_failed(x, w->over ? "Runtime.ExitError" : x->failed_type,
-				w->over ? buf_cstr(&message) : x->failed_why);
-	buf_done(&message);
+		exchange_failed(x, x->failed_type, x->failed_why);
 }
 
 void exchange_refused(struct exchange *x)

@@ -161,11 +161,19 @@ static void verdict(struct poll_timer *t)
 	exchange_verdict(container_of(t, struct web, verdict));
 }
 
+/* Answers that are still on their way are awaited; the others are the gate's to give. */
+void web_end_if_over(struct web *w)
+{
+	if (w->over && w->exchanges.n == w->failed.n)
+		shim_program_over(&w->shim, w->status);
+}
+
 void web_exchange_over(struct web *w, struct exchange *x)
 {
 	map_del(&w->exchanges, str_n(x->id, sizeof(x->id)));
-	if (w->over && w->exchanges.n == 0)
-		shim_program_over(&w->shim, w->status);
+	if (exchange_list_linked(x))
+		exchange_list_remove(&w->failed, x);
+	web_end_if_over(w);
 }
 
 /* ---- the program ---- */
@@ -183,11 +191,10 @@ static void exited(void *arg, int status)
 	}
 	w->over = true;
 	w->status = status;
+	poller_timer_stop(&w->shim.poller, &w->verdict);
 	/* Their connections have ended too: each says it as it is read to its end. */
 	lane_room(w);
-	exchange_verdict(w);
-	if (w->exchanges.n == 0)
-		shim_program_over(&w->shim, status);
+	web_end_if_over(w);
 }
 
 static void told_to_end(void *arg)

@@ -92,7 +92,7 @@ void exchange_done(struct exchange *x); /* the answer is whole; x is gone after 
 void exchange_failed(struct exchange *x, const char *type, const char *why);
 void exchange_refused(struct exchange *x);               /* no connection */
 void exchange_lost(struct exchange *x, const char *why); /* its connection: it may be tried again */
-void exchange_verdict(struct web *w);                    /* over those that failed */
+void exchange_verdict(struct web *w);                    /* the program lives: those that failed are answered */
 
 /* upstream.c */
 struct upstream *upstream_get(struct web *w, int *error); /* idle or new; NULL: *error is errno */
@@ -105,6 +105,7 @@ void upstream_close(struct upstream *u);
 
 /* web.c */
 void web_probed(struct web *w, bool ok);
+void web_end_if_over(struct web *w);
 void web_exchange_over(struct web *w, struct exchange *x); /* forgets and frees it */
 
 /* listening.c: "0.0.0.0:3000, [::1]:3000": TCP ports that somebody in this box listens on, but the Runtime API's. */
