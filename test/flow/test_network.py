@@ -2,6 +2,7 @@
 which wick-net runs) and the world. The world has a public address with a web and a name server, and a private one
 on the network it shares with the machine.
 Needs: root, iproute2, util-linux, /dev/net/tun; the built wick-net."""
+import fcntl
 import http.server
 import os
 import pathlib
@@ -153,7 +154,7 @@ class Net:
         pidfd = os.pidfd_open(self.box.pid)
         self.go, go = os.pipe()
         self.lifetime, lifetime = socket.socketpair()
-        moved = [os.dup2(fd, 100 + i) for i, fd in enumerate((pidfd, go, lifetime.fileno()))]
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (pidfd, go, lifetime.fileno())]
 
         def fds():
             for i, fd in enumerate(moved):
@@ -170,7 +171,8 @@ class Net:
     def up(self):
         """True once the network is; False where it never will be."""
         assert select.select([self.go], [], [], 20)[0]
-        return os.read(self.go, 1) == b"\0"
+        self.said = os.read(self.go, 4096)
+        return self.said == b"\0"
 
     def probe(self, *what):
         return self.box.run(sys.executable, "-c", PROBE, *what)
@@ -319,6 +321,7 @@ def test_ends_with_the_node(net):
 def test_bad_arguments(net, args, words):
     n = net(*args, up=False)
     assert n.wait() == words + "\n" and n.process.returncode == 1
+    assert n.said.decode() == words
 
 
 def test_device_that_cannot_be_opened(net):
@@ -417,3 +420,4 @@ def test_function_without_allowed_networks(new_wick, server_here):
     assert len(helpers(wick)) == 1
     wick.client("lambda").delete_function(FunctionName=name)
     until(lambda: not helpers(wick), "the end of the worker's helper")
+

@@ -158,7 +158,7 @@ def test_event_context_and_answer(worker):
         "invokedFunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:test"}
     assert {"succeed", "fail", "done", "getRemainingTimeInMillis", "identity"} <= set(answer["keys"])
     assert answer["argv"] == 2 and answer["parent"] == [None, None, None]
-    assert answer["env"] == sorted([*environment("", {"OWN": ""}), "_X_AMZN_TRACE_ID"])
+    assert answer["env"] == sorted([*environment("", {"OWN": ""}), "NODE_PATH", "_X_AMZN_TRACE_ID"])
     assert w.invoke(1).json["context"].get("clientContext") is None
 
 
@@ -265,9 +265,11 @@ def test_trace_of_an_error(worker):
      "index.handler"),
     ({"node_modules/whole/index.js": "exports.handler = async () => 'ok'"}, "whole.handler"),
     ({"index.js": "exports.handler = async () => require('layered');",
-      "opt/nodejs/node_modules/layered/index.js": "module.exports = 'ok'"}, "index.handler")])
+      "opt/nodejs/node_modules/layered/index.js": "module.exports = 'ok'"}, "index.handler"),
+    ({"index.js": "exports.handler = async () => require('rooted');", "rooted.js": "module.exports = 'ok'"},
+     "index.handler")])
 def test_handlers_are_found(worker, files, handler):
-    w = worker(files, handler, env={"NODE_PATH": "/opt/nodejs/node_modules"})
+    w = worker(files, handler)
     assert w.invoke({}).json == "ok"
 
 
@@ -544,6 +546,13 @@ def test_streams_that_go_wrong(worker, body, written, kind):
         assert end.kind in (lane.RESULT, lane.ERROR)
     _, data, end = stream(w, 0)
     assert data == written
+
+
+def test_stream_of_bytes_to_one_who_takes_none(worker):
+    w = worker("exports.handler = awslambda.streamifyResponse(async (e, s) => {\n"
+               "    const mark = s.writableHighWaterMark; s.write(Buffer.from([0, 255, 128])); s.end([mark].join()); },\n"
+               "    { highWaterMark: 7 });")
+    assert w.invoke(0).body == b"\x00\xff\x807"
 
 
 def test_handler_that_does_not_stream(worker):

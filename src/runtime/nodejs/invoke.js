@@ -25,8 +25,12 @@ class Invocation {
 		this.answered = false;
 		this.waitsForEmptyLoop = true;
 		this.atEmptyLoop = () => this.succeed(null); // the handler has nothing left that could answer
-		this.stream = worker.streaming ? new ResponseStream(worker.lane, id, meta[KEY.STREAM] === 1) : null;
-		this.stream?.on('error', (error) => this.fail(error));
+		this.stream = null;
+		if (worker.streaming) {
+			const streamed = meta[KEY.STREAM] === 1;
+			this.stream = new ResponseStream(worker.lane, id, streamed, worker.handler[HIGH_WATER_MARK]);
+			this.stream.on('error', (error) => this.fail(error));
+		}
 	}
 
 	context() {
@@ -110,20 +114,17 @@ class Invocation {
 			stream.end();
 			return;
 		}
-		let text = '';
+		let body;
 		try {
-			if (stream)
-				text = stream.whole();
-			else
-				text = JSON.stringify(value === undefined ? null : value) ?? 'null';
+			body = stream ? stream.whole() : JSON.stringify(value === undefined ? null : value) ?? 'null';
 		} catch (e) {
 			this.fail(new Fault('Runtime.MarshalError', `Unable to stringify response body: ${e.message}`));
 			return;
 		}
-		if (text.length > ANSWER_MAX / 3 && Buffer.byteLength(text) > ANSWER_MAX)
+		if (body.length > ANSWER_MAX / 3 && Buffer.byteLength(body) > ANSWER_MAX)
 			this.fail(tooLarge());
 		else
-			this.#answer(FRAME.RESULT, [KEY.MAX_RSS_KIB, maxRssKib()], text);
+			this.#answer(FRAME.RESULT, [KEY.MAX_RSS_KIB, maxRssKib()], body);
 	}
 
 	fail(error) {
@@ -142,9 +143,9 @@ class Invocation {
 		this.stream?.destroy();
 	}
 
-	#answer(type, fields, text) {
+	#answer(type, fields, body) {
 		this.answered = true;
-		this.worker.lane.send(type, this.id, fields, text);
+		this.worker.lane.send(type, this.id, fields, body);
 		this.worker.answered(this);
 	}
 }

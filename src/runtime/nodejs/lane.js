@@ -173,18 +173,19 @@ class Lane {
 			this.socket.unref();
 	}
 
-	send(type, id, fields, text = '') {
-		const n = Buffer.byteLength(text);
-		const frame = frameOf(type, id, fields, n, n);
-		if (n)
-			frame.utf8Write(text, frame.length - n, n);
-		this.socket.write(frame);
-	}
-
-	sendBytes(type, id, fields, bytes) {
+	// body: text, or bytes that nobody changes any more.
+	send(type, id, fields, body = '') {
+		const n = Buffer.byteLength(body);
+		if (typeof body === 'string') {
+			const frame = frameOf(type, id, fields, n, n);
+			if (n)
+				frame.utf8Write(body, frame.length - n, n);
+			this.socket.write(frame);
+			return;
+		}
 		this.socket.cork();
-		this.socket.write(frameOf(type, id, fields, bytes.length, 0));
-		this.socket.write(bytes);
+		this.socket.write(frameOf(type, id, fields, n, 0));
+		this.socket.write(body);
 		this.socket.uncork();
 	}
 

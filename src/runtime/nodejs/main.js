@@ -15,7 +15,10 @@ function setEnvironment(env) {
 		if (process.env[name] !== value)
 			process.env[name] = value;
 	}
-	Module._initPaths(); // reads NODE_PATH
+	// Layers bring packages below /opt/nodejs.
+	process.env.NODE_PATH ??= `/opt/nodejs/node${process.versions.node.split('.')[0]}/node_modules:`
+		+ '/opt/nodejs/node_modules:/var/task';
+	Module._initPaths(); // reads it
 }
 
 // How large the heap may become was settled when the process started. What can still be said is how soon to collect.

@@ -1,9 +1,9 @@
 // Answers that are written piece by piece: awslambda.streamifyResponse and the stream its handlers write to.
 
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 const ANSWER_MAX = 6 * 1024 * 1024 + 100; // AWS's limit of an answer that is no stream
 
-// Of a Runtime.* kind where the answer is not what an answer may be.
 function tooLarge() {
 	return new Fault('Function.ResponseSizeTooLarge',
 		'Response payload size exceeded maximum allowed payload size (6291556 bytes).');
@@ -12,8 +12,8 @@ function tooLarge() {
 // Writing is as fast as the reader: what the gate has not taken yet stays here, and write() says false. A caller that
 // takes no stream gets all of it as one answer.
 class ResponseStream extends Writable {
-	constructor(lane, id, streamed) {
-		super({ highWaterMark: CHUNK_MAX });
+	constructor(lane, id, streamed, highWaterMark) {
+		super({ highWaterMark: highWaterMark > 0 ? highWaterMark : CHUNK_MAX });
 		this.lane = lane;
 		this.id = id;
 		this.streamed = streamed;
@@ -93,7 +93,7 @@ class ResponseStream extends Writable {
 					return;
 				}
 				const n = Math.min(chunk.length - at, this.credit, CHUNK_MAX);
-				this.lane.sendBytes(FRAME.CHUNK, this.id, [], chunk.subarray(at, at + n));
+				this.lane.send(FRAME.CHUNK, this.id, [], chunk.subarray(at, at + n));
 				this.credit -= n;
 				at += n;
 			}
@@ -117,7 +117,7 @@ class ResponseStream extends Writable {
 	}
 
 	whole() {
-		return Buffer.concat(this.gathered).toString('utf8');
+		return Buffer.concat(this.gathered);
 	}
 }
 
@@ -149,6 +149,7 @@ function headOf(prelude) {
 const awslambda = {
 	streamifyResponse(handler, options) {
 		handler[STREAMING] = 'response';
+		handler[HIGH_WATER_MARK] = Number(options?.highWaterMark);
 		return handler;
 	},
 	HttpResponseStream: {
