@@ -2,6 +2,8 @@
 import io
 import json
 import shutil
+import subprocess
+import urllib.request
 import uuid
 
 from PIL import Image
@@ -117,6 +119,119 @@ def test_template_parameters(wick, tmp_path):
     assert wick.run("deploy", template, "--parameter", f"BucketName={bucket}").returncode == 0
     conf = configuration(wick, name)
     assert (conf["MemorySize"], conf["Timeout"]) == (128, 3) and not conf.get("Environment", {}).get("Variables")
+
+
+def test_runtimes_are_found(wick, tmp_path):
+    """Each folder is deployed as what lies in it, and answers."""
+    def folder(name, files):
+        path = tmp_path / (name + uuid.uuid4().hex[:8])
+        path.mkdir()
+        for file, text in files.items():
+            (path / file).write_text(text)
+        return path
+
+    node = folder("node-", {"index.mjs": "export const handler = async (event) => ({got: event});\n"})
+    assert "nodejs20.x, index.handler" in wick.run("deploy", node).stdout
+    assert json.loads(wick.run("invoke", node.name, "--event", "[1]").stdout) == {"got": [1]}
+    own = folder("own-", {})
+    subprocess.run(["gcc", "-O1", "-static", "-o", own / "bootstrap", ROOT / "examples" / "provided-c" / "bootstrap.c"], check=True)
+    assert "provided.al2023, bootstrap" in wick.run("deploy", own).stdout
+    assert json.loads(wick.run("invoke", own.name, "--event", "[1]").stdout) == {"you sent": [1]}
+    native = folder("native-", {})
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", f"-I{ROOT / 'include'}", "-o", native / "hello.so",
+                    ROOT / "examples" / "native-hello" / "hello.c"], check=True)
+    assert "native, hello.so" in wick.run("deploy", native).stdout
+    assert json.loads(wick.run("invoke", native.name).stdout)["greeting"] == "Hello from C"
+    web = folder("web-", {"server.py": (ROOT / "examples" / "web-hello" / "server.py").read_text()})
+    assert "no handler found" in wick.run("deploy", web).stderr
+    done = wick.run("deploy", web, "--runtime", "web", "--command", "python3 server.py", "--url", "--timeout", "30")
+    assert done.returncode == 0 and f"URL of {web.name}: " in done.stdout, done
+    url = done.stdout.split(f"URL of {web.name}: ")[1].split()[0]
+    assert json.loads(urllib.request.urlopen(url + "x").read())["path"] == "/x"
+    (web / "Procfile").write_text("web: python3 server.py\n")
+    assert wick.run("deploy", web).returncode == 0
+    assert "web" in wick.run("ls").stdout
+    wrong = wick.run("deploy", web, "--runtime", "python3.11", "--command", "x")
+    assert wrong.returncode == 1 and "--runtime web" in wrong.stderr
+    assert "executable file bootstrap" in wick.run("deploy", node, "--runtime", "provided.al2023").stderr
+
+
+VERSIONS = """
+Resources:
+  Tools:
+    Type: AWS::Serverless::LayerVersion
+    Properties: {{LayerName: {name}-tools, ContentUri: layer/, CompatibleRuntimes: [python3.11]}}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: {name}
+      Runtime: python3.11
+      Handler: app.handler
+      CodeUri: code/
+      Timeout: 30
+{more}
+Outputs:
+  Layer: {{Value: !Ref Tools}}
+"""
+ALL = """      Layers: [!Ref Tools]
+      AutoPublishAlias: live
+      ReservedConcurrentExecutions: 5
+      ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 1}
+      EphemeralStorage: {Size: 1024}
+      Tags: {'wick:idle': 10s}
+      FunctionUrlConfig: {AuthType: NONE, Cors: {AllowOrigins: ['*']}}
+"""
+
+
+def test_template_with_versions(wick, tmp_path):
+    name = unique()
+    (tmp_path / "code").mkdir()
+    (tmp_path / "layer" / "python").mkdir(parents=True)
+    (tmp_path / "code" / "app.py").write_text("import tool\ndef handler(event, context):\n    return tool.VALUE\n")
+    (tmp_path / "layer" / "python" / "tool.py").write_text("VALUE = 1\n")
+    template = tmp_path / "template.yaml"
+    template.write_text(VERSIONS.format(name=name, more=ALL) + "  Url: {Value: !GetAtt FUrl.FunctionUrl}\n")
+    done = wick.run("deploy", template)
+    assert done.returncode == 0, done
+    assert f"layer:{name}-tools:1" in done.stdout and f"Alias {name}:live is version 1 now" in done.stdout
+    url = done.stdout.split("Output Url = ")[1].split()[0]
+    assert urllib.request.urlopen(url).read() == b"1"
+    lambda_ = wick.client("lambda")
+    assert lambda_.get_function_concurrency(FunctionName=name)["ReservedConcurrentExecutions"] == 5
+    assert lambda_.get_provisioned_concurrency_config(FunctionName=name, Qualifier="live")["RequestedProvisionedConcurrentExecutions"] == 1
+    assert configuration(wick, name)["EphemeralStorage"]["Size"] == 1024
+    shown = wick.run("show", name).stdout
+    for text in ("live -> version 1", "5 at once", f"layer:{name}-tools:1", url, "wick:idle = 10s"):
+        assert text in shown
+    # Nothing changed: nothing is published.
+    again = wick.run("deploy", template)
+    assert "Unchanged: layer" in again.stdout and "Unchanged: alias" in again.stdout and f"Unchanged: function {name}" in again.stdout
+    # Another layer makes another version.
+    (tmp_path / "layer" / "python" / "tool.py").write_text("VALUE = 2\n")
+    more = wick.run("deploy", template)
+    assert f"layer:{name}-tools:2" in more.stdout and f"Alias {name}:live is version 2 now" in more.stdout, more
+    assert wick.run("invoke", name, "--qualifier", "1").stdout == "1"
+    assert wick.run("invoke", name, "--qualifier", "live").stdout == "2"
+    # What the template no longer says goes away.
+    template.write_text(VERSIONS.format(name=name, more="      Layers: [!Ref Tools]\n      AutoPublishAlias: live"))
+    assert wick.run("deploy", template).returncode == 0
+    assert "ReservedConcurrentExecutions" not in lambda_.get_function_concurrency(FunctionName=name)
+    assert lambda_.list_provisioned_concurrency_configs(FunctionName=name)["ProvisionedConcurrencyConfigs"] == []
+    assert lambda_.list_function_url_configs(FunctionName=name)["FunctionUrlConfigs"] == []
+    # Versions, aliases and layers go one by one, too.
+    assert wick.run("rm", f"{name}:live", f"{name}:1", f"layer:{name}-tools:1").returncode == 0
+    assert wick.run("rm", name, f"layer:{name}-tools").returncode == 0
+    assert wick.run("rm", f"layer:{name}-tools").returncode == 1
+
+
+def test_stream(wick):
+    name = wick.deploy("def handler(event, context):\n    return {'a': 1}\n")
+    done = wick.run("invoke", name, "--stream", "--log")
+    assert done.returncode == 0 and json.loads(done.stdout) == {"a": 1} and "REPORT" in done.stderr, done
+    bad = wick.deploy("def handler(event, context):\n    raise ValueError('no')\n")
+    failed = wick.run("invoke", bad, "--stream")
+    assert failed.returncode == 1 and "the function failed" in failed.stderr, failed
+    assert wick.run("invoke", "nobody-" + name, "--stream").returncode == 1
 
 
 def test_refused_templates_deploy_nothing(wick, tmp_path):
