@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WORDS_MAX      512
 #define LISTEN_BACKLOG 128
 #define ROOT_FILES     4096       /* inodes of the new root: mount points, links and small files only */
 #define TMPFS_FILE     (4u << 10) /* a tmpfs holds as many files as it holds of these bytes */
@@ -262,15 +263,23 @@ static int do_listen(struct box *b, const struct box_op *op)
 	return 0;
 }
 
-static int do_wait(struct box *b, const struct box_op *op)
+/* Who was waited for says a NUL, or in words why it cannot be; the code tells that it is not the box that failed. */
+static int await(const struct box *b, size_t i, struct err *err)
 {
+	char words[WORDS_MAX];
 	ssize_t n;
-	char byte;
 
 	do
-		n = read(b->fds[op->fd], &byte, 1);
+		n = read(b->fds[b->plan->ops[i].fd], words, sizeof(words));
 	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n == 0 ? -EPIPE : 0;
+	if (n > 0 && words[0] == '\0')
+		return 0;
+	if (n > 0)
+		err_set(err, 0, "%.*s", (int)n, words);
+	else
+		err_set(err, n < 0 ? errno : EPIPE, "operation %zu, %s", i, box_op_name(BOX_WAIT));
+	err->code = ENETDOWN;
+	return -1;
 }
 
 /* Never above what is left of the limit: raising it takes rights that nobody here has. A core of 1 byte is none and
@@ -310,12 +319,11 @@ static int do_landlock(struct box *b, const struct box_op *op)
 }
 
 static int (*const doers[BOX_OP_KINDS])(struct box *, const struct box_op *) = {
-	[BOX_CGROUP] = do_cgroup,     [BOX_ROOT] = do_root,         [BOX_DIR] = do_dir,
-	[BOX_LINK] = do_link,         [BOX_FILE] = do_file,         [BOX_BIND] = do_bind,
-	[BOX_TMPFS] = do_tmpfs,       [BOX_PROC] = do_proc,         [BOX_PIVOT] = do_pivot,
-	[BOX_UNMOUNT] = do_unmount,   [BOX_HOSTNAME] = do_hostname, [BOX_LOOPBACK] = do_loopback,
-	[BOX_LISTEN] = do_listen,     [BOX_WAIT] = do_wait,         [BOX_RLIMIT] = do_rlimit,
-	[BOX_LANDLOCK] = do_landlock,
+	[BOX_CGROUP] = do_cgroup,   [BOX_ROOT] = do_root,         [BOX_DIR] = do_dir,
+	[BOX_LINK] = do_link,       [BOX_FILE] = do_file,         [BOX_BIND] = do_bind,
+	[BOX_TMPFS] = do_tmpfs,     [BOX_PROC] = do_proc,         [BOX_PIVOT] = do_pivot,
+	[BOX_UNMOUNT] = do_unmount, [BOX_HOSTNAME] = do_hostname, [BOX_LOOPBACK] = do_loopback,
+	[BOX_LISTEN] = do_listen,   [BOX_RLIMIT] = do_rlimit,     [BOX_LANDLOCK] = do_landlock,
 };
 
 /* The last operation: the cwd while it can still be reached, then Landlock (which needs no_new_privs), then the filter,
@@ -349,6 +357,8 @@ int box_do(struct box *b, size_t i, struct err *err)
 			return 0;
 		return err_wrap(err, "operation %zu, %s", i, box_op_name(op->kind));
 	}
+	if (op->kind == BOX_WAIT)
+		return await(b, i, err);
 	r = doers[op->kind](b, op);
 	if (r >= 0)
 		return 0;

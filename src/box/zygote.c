@@ -119,12 +119,12 @@ static bool is_pooled(const struct boxplan *p)
 	return p->ops[p->n_ops - 1].value == BOX_PROFILE_POOL;
 }
 
-static _noreturn_ void child_fail(struct zygote *z, const struct order *o, const char *why)
+static _noreturn_ void child_fail(struct zygote *z, const struct order *o, const struct err *err)
 {
 	_cleanup_(buf_done) struct buf meta = BUF_NULL, body = BUF_NULL;
-	const struct str type = STR("Sandbox.BoxFailed");
+	const struct str type = err->code == ENETDOWN ? STR("Sandbox.NetworkFailed") : STR("Sandbox.BoxFailed");
+	const char *why = err->msg ? err->msg : "unknown error";
 
-	why = why ? why : "unknown error";
 	if (is_pooled(&o->plan)) {
 		z->control = o->fds[0];
 		send_failed(z, o->id, why);
@@ -212,12 +212,12 @@ static _noreturn_ void child_run(struct zygote *z, struct order *o)
 	/* A worker that is woken does not push aside who woke it. */
 	sched_setscheduler(0, SCHED_BATCH, &batch);
 	if (box_enter(&o->plan, o->fds, o->n_fds, &res, &err) < 0)
-		child_fail(z, o, err.msg);
+		child_fail(z, o, &err);
 	child_seal(o, z->control);
 	if (!is_pooled(&o->plan))
 		zygote_send_boxed(o->fds[0], &res);
 	if (box_settle(&o->plan, &err) < 0)
-		child_fail(z, o, err.msg);
+		child_fail(z, o, &err);
 
 	struct zygote_worker w = {.plan = &o->plan, .lane = o->fds[0], .fds = o->fds, .n_fds = o->n_fds};
 
