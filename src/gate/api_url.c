@@ -6,7 +6,6 @@
 #include "gate/api_url.h"
 
 #include "gate/fn.h"
-#include "gate/records.h"
 #include "gate/reply.h"
 #include "model/limits.h"
 #include "model/url_event.h"
@@ -36,11 +35,30 @@ bool url_is(struct str path)
 	return str_starts(path, STR(PREFIX));
 }
 
+static struct str *keep_list(struct arena *a, const struct str *list, size_t n)
+{
+	struct str *kept = arena_new_n(a, struct str, n + 1);
+
+	for (size_t i = 0; i < n; i++)
+		kept[i] = arena_str(a, list[i]);
+	return kept;
+}
+
+/* A configuration may be changed while the request is under way. */
+static void keep_cors(struct arena *a, struct url_cors *c)
+{
+	c->origins = keep_list(a, c->origins, c->n_origins);
+	c->methods = keep_list(a, c->methods, c->n_methods);
+	c->headers = keep_list(a, c->headers, c->n_headers);
+	c->expose = keep_list(a, c->expose, c->n_expose);
+}
+
 bool url_open(struct req *r)
 {
 	struct url_call *c = arena_new(&r->arena, struct url_call);
 	struct str path = str_sub(r->path, strlen(PREFIX), SIZE_MAX), segment, rest;
 	_cleanup_(buf_done) struct buf decoded = BUF_NULL;
+	const struct url_conf *conf;
 	struct fn *fn;
 
 	r->api_state = c;
@@ -54,10 +72,14 @@ bool url_open(struct req *r)
 	segment = arena_str(&r->arena, buf_str(&decoded));
 	str_cut(segment, ':', &c->name, &c->qualifier);
 	fn = c->name.n ? fn_find(r->g, c->name, c->qualifier) : NULL;
-	if (!fn || !record_url(r->g, &r->arena, c->name, c->qualifier, &c->conf)) {
+	conf = fn ? fn_url(fn, c->qualifier) : NULL;
+	if (!conf) {
 		req_fail(r, FAIL_NOT_FOUND);
 		return false;
 	}
+	c->conf = *conf;
+	if (conf->cors.on)
+		keep_cors(&r->arena, &c->conf.cors);
 	c->version = arena_str(&r->arena, fn->def.version);
 	c->web = fn->opt.kind == RUNTIME_WEB;
 	r->resource = str_from(arena_printf(&r->arena, "arn:aws:lambda:%s:%s:function:%.*s%s%.*s", r->g->conf.s.region,

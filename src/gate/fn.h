@@ -7,6 +7,7 @@
 #include "gate/worker.h"
 #include "model/alias.h"
 #include "model/options.h"
+#include "model/url_conf.h"
 
 /* All versions of a function. Lives while one of them is in memory. */
 struct fn_group {
@@ -19,6 +20,11 @@ struct fn_group {
 		struct alias al;
 		struct fn_alias *next;
 	} * alias; /* those that were used */
+	struct fn_url {
+		struct str qualifier; /* n == 0: none */
+		struct url_conf conf;
+		struct fn_url *next;
+	} * url; /* the same */
 	bool is_reserved;
 	unsigned reserved; /* guarantee and cap of invocations at once */
 	unsigned running;  /* invocations that workers of any version have in hand */
@@ -72,6 +78,8 @@ struct hungry {
 struct fn *fn_get(struct gate *g, struct str name, struct str version);
 struct fn *fn_find(struct gate *g, struct str name, struct str qualifier);
 void fn_set_provisioned(struct fn *fn, unsigned n);
+/* The configuration of its URL, or of an alias's: borrowed until functions_changed; NULL: it has none. */
+const struct url_conf *fn_url(struct fn *fn, struct str qualifier);
 struct fn *fn_ref(struct fn *fn);
 void fn_unref(struct fn *fn);
 void fns_each(struct gate *g, void (*each)(void *arg, struct fn *fn),

@@ -326,6 +326,30 @@ struct fn *fn_find(struct gate *g, struct str name, struct str qualifier)
 	return is_version ? fn_get(g, name, qualifier) : find_by_alias(g, name, qualifier);
 }
 
+/* As with aliases: only those that are there are remembered. */
+const struct url_conf *fn_url(struct fn *fn, struct str qualifier)
+{
+	struct fn_group *gr = fn->group;
+	struct str name = str_from(gr->name);
+	_cleanup_(arena_done) struct arena a = ARENA_NULL;
+	struct url_conf conf;
+	struct fn_url *u = gr->url;
+
+	while (u && !str_eq(u->qualifier, qualifier))
+		u = u->next;
+	if (u)
+		return &u->conf;
+	if (!record_url(fn->g, &a, name, qualifier, &conf))
+		return NULL;
+	u = arena_new(&gr->aliases, struct fn_url);
+	u->qualifier = arena_str(&gr->aliases, qualifier);
+	if (!record_url(fn->g, &gr->aliases, name, qualifier, &u->conf))
+		return NULL;
+	u->next = gr->url;
+	gr->url = u;
+	return &u->conf;
+}
+
 const struct function *functions_get(struct gate *g, struct str name)
 {
 	struct fn *fn = fn_get(g, name, STR_NULL);
@@ -381,6 +405,7 @@ void functions_changed(struct gate *g, struct str name)
 		return;
 	arena_reset(&gr->aliases);
 	gr->alias = NULL;
+	gr->url = NULL;
 	set_reserved(gr);
 	/* What retiring one sets going may change the list. */
 	all = xnew_n(struct fn *, g->functions->n);
