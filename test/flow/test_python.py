@@ -430,3 +430,71 @@ def test_nothing_is_left_after_the_end(new_wick):
     assert len(processes_of(box)) == 2
     assert wick.stop() == 0
     until(lambda: not processes_of(box), "workers and their children to be gone")
+
+
+# --- SnapStart, several at once ------------------------------------------------------------------------------------
+
+
+SNAPSHOT = """
+import os, random, ssl, time, uuid
+import boto3
+from snapshot_restore_py import register_after_restore, register_before_snapshot
+
+name, seen = str(uuid.uuid4()), []
+s3 = boto3.client("s3")
+register_before_snapshot(seen.append, "before")
+register_after_restore(seen.append, "after")
+open("/tmp/scratch", "w").close()
+
+def handler(event, context):
+    time.sleep(0.2)
+    s3.list_buckets()
+    return {"name": name, "seen": seen, "tmp": os.listdir("/tmp"), "version": context.function_version,
+            "own": [random.random(), ssl.RAND_bytes(16).hex(), os.environ["AWS_ACCESS_KEY_ID"], context.log_stream_name]}
+"""
+
+
+def at_once(wick, name, n, **kw):
+    said = [None] * n
+
+    def one(i):
+        said[i] = wick.invoke(name, i, **kw)[0]
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return said
+
+
+def test_snapstart(wick):
+    name = wick.deploy(SNAPSHOT, MemorySize=512, SnapStart={"ApplyOn": "PublishedVersions"})
+    version = wick.client("lambda").publish_version(FunctionName=name)["Version"]
+    said = at_once(wick, name, 4, Qualifier=version)
+    assert len({s["name"] for s in said}) == 1, said
+    assert all((s["seen"], s["tmp"], s["version"]) == (["before", "after"], [], version) for s in said), said
+    workers = {s["own"][3] for s in said}
+    assert len(workers) > 1
+    for column in range(3):
+        assert len({s["own"][column] for s in said}) >= len(workers), said
+    # $LATEST has no snapshot, and its hooks are not called.
+    assert wick.invoke(name)[0]["seen"] == []
+
+
+def test_snapstart_of_a_function_that_cannot_start(wick):
+    source = "import snapshot_restore_py as s\n@s.register_before_snapshot\ndef hook():\n    raise OSError('gone')\n"
+    name = wick.deploy(source + "def handler(e, c):\n    return 1\n", SnapStart={"ApplyOn": "PublishedVersions"})
+    version = wick.client("lambda").publish_version(FunctionName=name)["Version"]
+    said = wick.invoke(name, Qualifier=version)[0]
+    assert said["errorType"] == "Runtime.BeforeSnapshotError" and "OSError: gone" in said["errorMessage"], said
+
+
+def test_concurrency_in_one_worker(wick):
+    """All are in one process at the same time: each waits for the others."""
+    name = wick.deploy("import threading, uuid\nme, all_here = str(uuid.uuid4()), threading.Barrier(4)\n"
+                       "def handler(e, c):\n    all_here.wait(60)\n    return [e, me, c.aws_request_id]\n",
+                       Tags={"wick:concurrency": "4"}, Timeout=90)
+    said = at_once(wick, name, 4)
+    assert [s[0] for s in said] == list(range(4))
+    assert len({s[1] for s in said}) == 1 and len({s[2] for s in said}) == 4
