@@ -1,5 +1,6 @@
-/* One preparation after another: the package, the layers over one another, then, when code of Python is new here, a look
- * at what its sources import. A preparation owns its references and descriptors until it hands them on, and itself. */
+/* One preparation after another: the package, the layers over one another, then, when code of Python is new here, a
+ * look at what its sources import. A preparation owns its references and descriptors until it hands them on, and
+ * itself. */
 #include "node/prepare.h"
 
 #include "base/mem.h"

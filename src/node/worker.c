@@ -188,15 +188,18 @@ static void network_over(void *arg, const char *why)
 	log_warn("network of a worker of %.*s: %s", STR_ARG(w->function.name), why);
 }
 
-/* Where it fails, the pipe closes without a byte: the box fails at its WAIT and says so on the lane. */
+/* Where it fails, the pipe has the reason: the box fails at its WAIT and says it on the lane. */
 static void start_network(struct worker *w, int pidfd)
 {
 	_cleanup_(err_done) struct err err = ERR_NULL;
 
 	w->net = net_helper_start(w->site.loop, w->site.conf->libexec, pidfd, w->go, w->site.conf->internet_allow,
 				  network_over, w, &err);
-	if (!w->net)
+	if (!w->net) {
 		network_over(w, err.msg);
+		if (write(w->go, err.msg, strlen(err.msg)) < 0)
+			log_debug("the box is gone already");
+	}
 	closep(&w->go);
 }
 

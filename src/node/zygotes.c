@@ -14,9 +14,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define ZYGOTES_MAX 16
-#define TICK_MS     1000
-#define BAD_MS      60000 /* imports that failed are tried again after this: a package may have been installed */
+#define ZYGOTES_MAX  16
+#define MEMORY_SHARE 8
+#define TICK_MS      1000
+#define BAD_MS       60000 /* imports that failed are tried again after this: a package may have been installed */
 
 struct one {
 	struct list_link on_list;
@@ -151,13 +152,23 @@ static struct one *start(struct zygotes *zs, const char *program, struct str imp
 	return o;
 }
 
+/* The libraries that zygotes hold are the machine's memory, too: an eighth of what workers may use, at most. */
+static bool too_much(const struct zygotes *zs)
+{
+	uint64_t kib = 0;
+
+	for (const struct one *o = one_list_first(&zs->all); o; o = one_list_next(o))
+		kib += o->z ? usage_pss_kib(zygote_pid(o->z)) : 0;
+	return kib / 1024 > zs->conf->memory_mb / MEMORY_SHARE;
+}
+
 static void make_room(struct zygotes *zs)
 {
 	struct one *o = one_list_first(&zs->all);
 
 	while (o && is_busy(o))
 		o = one_list_next(o);
-	if (o && zs->all.n >= ZYGOTES_MAX)
+	if (o && (zs->all.n >= ZYGOTES_MAX || too_much(zs)))
 		one_free(o);
 }
 

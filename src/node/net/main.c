@@ -3,7 +3,8 @@
  * is judged frame by frame (wire/ipfilter.h).
  *
  *	wick-net [--allow CIDR,CIDR...]
- *	fd 3: pidfd of the worker   fd 4: a byte is written to it when the network is up   fd 5: ends with it
+ *	fd 3: pidfd of the worker   fd 4: a NUL is written to it when the network is up, else the reason why it is not
+ *	fd 5: ends with it
  *
  * Nobody trusts it much: once the device is there it is an ordinary user without rights who can read the resolver's
  * settings and open sockets. It ends with its worker, or with the node. */
@@ -22,6 +23,7 @@
 #include <ifaddrs.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -266,8 +268,11 @@ int main(int argc, char **argv)
 	struct carrier *c = xnew(struct carrier);
 	int r;
 
+	signal(SIGPIPE, SIG_IGN);
 	c->tap = -1;
 	r = start(c, argc, argv, &err);
+	if (r < 0 && write(GO_FD, err.msg, strlen(err.msg)) < 0)
+		r = -1; /* the box is gone; the node reads it below */
 	if (r == 0)
 		r = run(c, &err);
 	if (r < 0)
