@@ -32,7 +32,8 @@
 	X(HOSTNAME, "hostname", "from")                                                                                \
 	X(LOOPBACK, "loopback", "lo of the box's net namespace goes up")                                               \
 	X(LISTEN, "listen", "a TCP socket on 127.0.0.1, port value; passed to the gate with the BOXED frame")          \
-	X(WAIT, "wait", "fd: a pipe; goes on when a byte can be read, fails when it is closed (network is set up)")    \
+	X(WAIT, "wait",                                                                                                \
+	  "fd: a pipe; goes on when it says a NUL, fails with the words it says instead (network is up)")              \
 	X(RLIMIT, "rlimit", "which: RLIMIT_*; value: soft and hard")                                                   \
 	X(LANDLOCK, "landlock", "to: below it may be read and executed; flags: BOX_WRITABLE. Where the kernel has it") \
 	X(RIGHTS, "rights", "value: enum box_profile. No capability, no_new_privs, seccomp filter")

@@ -421,3 +421,12 @@ def test_function_without_allowed_networks(new_wick, server_here):
     wick.client("lambda").delete_function(FunctionName=name)
     until(lambda: not helpers(wick), "the end of the worker's helper")
 
+
+
+def test_function_whose_network_fails(new_wick):
+    """The reason is the invocation's."""
+    wick = new_wick("--internet-allow", "intranet")
+    payload, answer = wick.invoke(wick.deploy("def handler(e, c): return 1", Tags={"wick:network": "internet"}))
+    assert answer["FunctionError"] and payload["errorType"] == "Sandbox.NetworkFailed"
+    assert "intranet is no network" in payload["errorMessage"]
+    assert wick.invoke(wick.deploy("def handler(e, c): return 1"))[0] == 1
