@@ -427,6 +427,18 @@ def test_kept_connection_that_the_program_closed(worker):
         assert data == b"bye" and last.kind == shims.RESULT
 
 
+def test_program_that_serves_one_connection_at_a_time(worker):
+    w = worker(SERVER + '''
+class Thread:
+    def __init__(self, target, args, daemon):
+        self.start = lambda: target(*args)
+threading.Thread = Thread
+main()
+''')
+    asked = [w.ask(b"%d" % n) for n in range(3)]
+    assert {w.receive().id for _ in asked} == set(asked)
+
+
 def test_early_answer(worker):
     w = worker()
     ident = begin(w, "POST", "/early", ["Content-Length: 1000000"])

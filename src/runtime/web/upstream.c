@@ -12,8 +12,9 @@
 
 #define READ_SIZE   (128u << 10)
 #define QUICK_BELOW (16u << 10) /* less than it may be a piece that something waits behind */
-/* A connection idle for longer is not used again: programs close theirs after a few seconds, and a worker that was
- * frozen wakes with that and the next request in the same moment. */
+/* A connection idle for longer is not used again, and closed: programs close theirs after a few seconds, and a worker
+ * that was frozen wakes with that and the next request in the same moment; and a program that serves one connection at
+ * a time serves no other before. */
 #define IDLE_MAX_US (1000 * 1000)
 #define IDLE_MAX    32
 
@@ -101,6 +102,19 @@ void upstream_keep(struct upstream *u)
 	if (u->in.cap > 2 * READ_SIZE)
 		buf_done(&u->in);
 	want(u);
+	if (!u->web->idle_over.at_us)
+		poller_timer(&u->web->shim.poller, &u->web->idle_over, IDLE_MAX_US);
+}
+
+void upstreams_idle_over(struct web *w)
+{
+	uint64_t now = poller_now_us();
+	struct upstream *u;
+
+	while ((u = upstream_list_first(&w->idle)) && now - u->idle_since_us >= IDLE_MAX_US)
+		upstream_close(u);
+	if (u)
+		poller_timer(&w->shim.poller, &w->idle_over, u->idle_since_us + IDLE_MAX_US - now);
 }
 
 void upstream_release(struct upstream *u)

@@ -161,6 +161,11 @@ static void verdict(struct poll_timer *t)
 	exchange_verdict(container_of(t, struct web, verdict));
 }
 
+static void idle_over(struct poll_timer *t)
+{
+	upstreams_idle_over(container_of(t, struct web, idle_over));
+}
+
 /* Answers that are still on their way are awaited; the others are the gate's to give. */
 void web_end_if_over(struct web *w)
 {
@@ -271,6 +276,7 @@ void web_run(const struct zygote_worker *worker)
 	w->probe_wait_us = PROBE_FIRST_US;
 	w->probe.fired = probe;
 	w->verdict.fired = verdict;
+	w->idle_over.fired = idle_over;
 	probe_later(w);
 	poller_run(&w->shim.poller);
 }

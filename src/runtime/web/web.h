@@ -64,7 +64,8 @@ struct web {
 	const char *ready_path; /* NULL: the port is enough */
 	char *name;             /* of the program */
 	struct map exchanges;
-	struct upstream_list idle, busy;
+	struct upstream_list idle, busy; /* idle: the longest idle first */
+	struct poll_timer idle_over;
 	struct exchange_list failed;
 	struct poll_timer verdict;
 	/* Waiting for readiness. */
@@ -100,6 +101,7 @@ void upstream_send(struct upstream *u, struct str bytes, size_t of_window);
 void upstream_flush(struct upstream *u);
 void upstream_resume(struct upstream *u);
 void upstream_release(struct upstream *u); /* its exchange is over; kept for the next if it can be */
+void upstreams_idle_over(struct web *w);   /* closes those that are idle for too long */
 void upstream_keep(struct upstream *u);    /* becomes idle */
 void upstream_close(struct upstream *u);
 
