@@ -296,17 +296,20 @@ def rights():
 
 
 def fork_bomb(limit):
-    children = 0
+    children = []
     try:
         while True:
             pid = os.fork()
             if pid == 0:
                 signal.pause()
-            children += 1
-            if children > int(limit):
-                raise SystemExit(f"ESCAPED: {children} children")
+            children.append(pid)
+            if len(children) > int(limit):
+                raise SystemExit(f"ESCAPED: {len(children)} children")
     except OSError as e:
-        print(f"blocked: fork after {children} children: {e.strerror}")
+        print(f"blocked: fork after {len(children)} children: {e.strerror}")
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def fd_exhaustion(limit):
@@ -317,6 +320,8 @@ def fd_exhaustion(limit):
             if len(fds) > int(limit):
                 raise SystemExit(f"ESCAPED: {len(fds)} descriptors")
     except OSError as e:
+        for fd in fds:
+            os.close(fd)
         print(f"blocked: open after {len(fds)}: {e.strerror}")
 
 
