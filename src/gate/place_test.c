@@ -1,4 +1,5 @@
 /* The policy of worker counts and its words, by table. */
+#include "gate/crash.h"
 #include "gate/place.h"
 
 #include <setjmp.h>
@@ -221,6 +222,15 @@ static void reckons_memory(void **state)
 	assert_int_equal(place_memory_free_mb(1000, 0, 0), 0);
 }
 
+static void backs_off(void **state)
+{
+	static const uint64_t want_ms[] = {0, 0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000};
+
+	for (unsigned n = 0; n < ARRAY_SIZE(want_ms); n++)
+		assert_int_equal(crash_delay_us(n), want_ms[n] * 1000);
+	assert_int_equal(crash_delay_us(UINT32_MAX), 30000000);
+}
+
 /* Every reason has a name and a sentence. */
 static void says_why(void **state)
 {
@@ -272,7 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decides),        cmocka_unit_test(without_a_node), cmocka_unit_test(who_may_run),
-		cmocka_unit_test(reckons_memory), cmocka_unit_test(says_why),
+		cmocka_unit_test(reckons_memory), cmocka_unit_test(backs_off),      cmocka_unit_test(says_why),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
