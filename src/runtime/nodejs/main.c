@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "box/zygote.h"
+#include "model/limits.h"
 #include "runtime/nodejs/pool.h"
 #include "runtime/nodejs/process.h"
 #include "wire/frame.h"
@@ -45,7 +46,7 @@ static uint64_t memory_mb(void)
 	const char *text = getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
 	uint64_t mb;
 
-	return text && str_to_u64(str_from(text), &mb) ? mb : 0;
+	return text && str_to_u64(str_from(text), &mb) ? mb : LIMIT_MEMORY_MAX;
 }
 
 static int worker_run(const struct zygote_worker *w)

@@ -4,6 +4,7 @@
 #include "runtime/nodejs/pool.h"
 
 #include "base/mem.h"
+#include "model/limits.h"
 #include "runtime/nodejs/process.h"
 #include "sys/fdpass.h"
 #include "wire/zygote.h"
@@ -102,7 +103,7 @@ int pool_run(const struct zygote_worker *w)
 	_cleanup_(err_done) struct err err = ERR_NULL;
 	struct node_process node = NODE_PROCESS_NULL;
 
-	if (node_start(&node, 0, true, &err) < 0 || node_wait_loaded(&node, &err) < 0 ||
+	if (node_start(&node, LIMIT_MEMORY_MAX, true, &err) < 0 || node_wait_loaded(&node, &err) < 0 ||
 	    node_rehearse(&node, &err) < 0) {
 		fprintf(stderr, "wick-nodejs: %s\n", err.msg);
 		say(w->lane, ZYGOTE_FAILED, w->id, str_from(err.msg));

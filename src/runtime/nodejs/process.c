@@ -29,6 +29,7 @@
 #define SCRIPT_PATH   "/tmp/.wick-nodejs.cjs"
 #define CHANNEL_FD    3
 #define LINE_MAX_SIZE 4096 /* of its answer */
+#define SEMI_SPACE_MB 16u  /* V8's own most */
 #define EXIT_NO_EXEC  127
 #define EXIT_SIGNAL   128 /* as shells say it */
 
@@ -83,7 +84,7 @@ static int in_child(int channel, uint64_t memory_mb, bool drop, struct err *err)
 {
 	char old_space[64], semi_space[64];
 	char script[] = SCRIPT_PATH, program[] = "node";
-	char *argv[] = {program, script, NULL, NULL, NULL};
+	char *argv[] = {program, old_space, semi_space, script, NULL};
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -95,16 +96,11 @@ static int in_child(int channel, uint64_t memory_mb, bool drop, struct err *err)
 	if (dup2(channel, CHANNEL_FD) < 0 || fcntl(CHANNEL_FD, F_SETFD, 0) < 0)
 		return err_set(err, errno, "pass a descriptor to Node.js");
 	close_range(CHANNEL_FD + 1, UINT_MAX, 0);
-	if (memory_mb) {
-		/* The shares that AWS's runtimes give. */
-		snprintf(old_space, sizeof(old_space), "--max-old-space-size=%llu",
-			 (unsigned long long)(memory_mb * 9 / 10));
-		snprintf(semi_space, sizeof(semi_space), "--max-semi-space-size=%llu",
-			 (unsigned long long)MAX(memory_mb / 20, 1u));
-		argv[1] = old_space;
-		argv[2] = semi_space;
-		argv[3] = script;
-	}
+	/* The shares that AWS's runtimes give. V8's own guess goes by what it sees of the machine, which is little
+	 * here. */
+	snprintf(old_space, sizeof(old_space), "--max-old-space-size=%llu", (unsigned long long)(memory_mb * 9 / 10));
+	snprintf(semi_space, sizeof(semi_space), "--max-semi-space-size=%llu",
+		 (unsigned long long)MIN(MAX(memory_mb / 20, 1u), SEMI_SPACE_MB));
 	setenv("NODE_CHANNEL_FD", "3", 1);
 	execvp(program, argv);
 	if (errno == ENOENT)

@@ -13,8 +13,8 @@ struct node_process {
 
 #define NODE_PROCESS_NULL ((struct node_process){.pid = -1, .channel = -1})
 
-/* Started in the box with this process's environment. memory_mb: 0 where it is not known yet. drop_rights: this process
- * keeps what it may, the child is left with what a worker may. */
+/* Started in the box with this process's environment. memory_mb: the function's, or the most that one can have.
+ * drop_rights: this process keeps what it may, the child is left with what a worker may. */
 int node_start(struct node_process *ret, uint64_t memory_mb, bool drop_rights, struct err *err);
 /* Until it has loaded what all functions need. -1: it never will. */
 int node_wait_loaded(struct node_process *p, struct err *err);
