@@ -148,7 +148,10 @@ int main(int argc, char **argv)
 	measure("clone, all namespaces", nothing, 1, BOX_NS_ALL, count);
 	measure("  and rights given up", rights, 1, BOX_NS_ALL, count);
 	measure("a worker's box, each mount by itself", worker, ARRAY_SIZE(worker), BOX_NS_ALL, count);
-	template_begin();
+	if (template_begin(&err) < 0) {
+		fprintf(stderr, "box_start: %s\n", err.msg);
+		return 1;
+	}
 	measure("a worker's box, from the root's template", worker, ARRAY_SIZE(worker), BOX_NS_ALL, count);
 	return 0;
 }

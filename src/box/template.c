@@ -33,12 +33,19 @@ static size_t n_templates;
 static bool able;     /* there is a mount namespace to make them in */
 static size_t chosen; /* operations that the working directory stands for */
 
-void template_begin(void)
+int template_begin(struct err *err)
 {
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
+	int r;
 
-	able = ns_unshare_mounts() == 0 && ns_map_self(OUTSIDE_UID, OUTSIDE_UID, uid, gid) == 0;
+	if (ns_unshare_mounts() < 0)
+		return 0;
+	r = ns_map_self(OUTSIDE_UID, OUTSIDE_UID, uid, gid);
+	if (r < 0)
+		return err_set(err, -r, "map the user of a zygote");
+	able = true;
+	return 0;
 }
 
 static bool is_common(enum box_op_kind k)
@@ -69,8 +76,10 @@ static bool make(struct tree *t, const struct boxplan *part)
 	for (size_t i = 0; i < part->n_ops && r == 0; i++)
 		r = box_do(&b, i, NULL);
 	if (r < 0) {
-		if (b.root >= 0)
+		if (b.root >= 0) {
 			close(b.root);
+			mnt_detach(PLACE); /* the topmost there */
+		}
 		return false;
 	}
 	t->root = b.root;

@@ -6,8 +6,8 @@
 #include "box/ops.h"
 
 /* At the start of a zygote, single-threaded. Where the machine gives no namespaces to spare, each box makes all of its
- * root by itself. */
-void template_begin(void);
+ * root by itself. -1: err. */
+int template_begin(struct err *err);
 /* In the zygote, before a clone: makes or finds what this plan begins with. In the child it is taken by the next call.
  */
 void template_choose(const struct boxplan *p);

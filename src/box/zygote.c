@@ -472,8 +472,7 @@ static int begin(int argc, char **argv, const struct zygote_runtime *rt, void *a
 		return -1;
 	/* An empty keyring in place of that of the session which started us; one for all, as users may have few. */
 	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
-	template_begin();
-	if (rights_prepare(err) < 0)
+	if (template_begin(err) < 0 || rights_prepare(err) < 0)
 		return -1;
 	return rt->load ? rt->load(arg, args.import, err) : 0;
 }
