@@ -29,9 +29,11 @@ UPLOAD = b"PUT /{b}/key HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 def blobs(wick):
     """Files of objects and packages, of uploads under way; not the node's cache of unpacked packages."""
-    return sorted(p for p in wick.data.rglob("*")
-                  if p.is_file() and not re.search(r"\.(db|db-wal|db-shm|log)$", p.name)
-                  and not {"run", "logs", "node"} & set(p.relative_to(wick.data).parts))
+    found = []
+    for folder, folders, files in os.walk(wick.data):  # folders may go meanwhile
+        folders[:] = [f for f in folders if f not in ("run", "logs", "node")]
+        found += [pathlib.Path(folder) / f for f in files if not re.search(r"\.(db|db-wal|db-shm|log)$", f)]
+    return sorted(found)
 
 
 def open_files(wick):
