@@ -3,6 +3,7 @@
 #include "gate/api_admin_live.h"
 
 #include "base/id.h"
+#include "gate/crash.h"
 #include "gate/fn.h"
 #include "gate/meter.h"
 #include "gate/nodes.h"
@@ -78,6 +79,19 @@ static unsigned position(const struct invocation *inv)
 	return n;
 }
 
+/* What a function that cannot start fails with. */
+static void add_crash(struct buf *text, const struct fn *fn)
+{
+	const struct crash *c = fn->crash;
+
+	if (!c)
+		return;
+	buf_printf(text, " The last start failed with %s: ", c->type);
+	buf_add_str(text, buf_str(&c->message));
+	if (c->words.n)
+		buf_printf(text, "\nIts last words:\n%s", c->words.p);
+}
+
 static json_t *why_waiting(struct req *r, const struct invocation *inv)
 {
 	json_t *j = why_new(r, inv->fn);
@@ -87,6 +101,7 @@ static json_t *why_waiting(struct req *r, const struct invocation *inv)
 
 	set_state(j, reason == WAIT_STARTING ? "starting" : "queued", inv->queued_us, wait_reason_name(reason));
 	wait_text(&text, reason, &v);
+	add_crash(&text, inv->fn);
 	set_text(j, "text", &text);
 	set_u64(j, "position", position(inv));
 	return j;
@@ -217,6 +232,11 @@ static json_t *fn_json(const struct fn *fn, uint64_t now_us)
 	if (head) {
 		reason = queue_why(fn, &v);
 		wait_text(&text, reason, &v);
+	} else if (fn->crash && fn->crash->n > 1) {
+		reason = WAIT_CRASH_LOOPING;
+		queue_view(fn, &v);
+		wait_text(&text, reason, &v);
+		buf_printf(&text, " The last start failed with %s.", fn->crash->type);
 	}
 	json_set_str(j, "name", fn->def.name);
 	json_set_str(j, "version", fn->def.version);

@@ -51,6 +51,7 @@ struct fn {
 	struct list_link on_hungry; /* it waits for what others have (queue.c) */
 	unsigned seen;              /* the round of queue.c in which it got nothing */
 	enum wait_reason reason;    /* why it waits, when that was last decided */
+	unsigned concurrency;       /* what a worker takes at once: as asked for, or as many as the last one said */
 	unsigned provisioned;       /* workers to be kept; provision.c sets it */
 	struct timer *queue_timer;  /* to look at the queue again: the head waits too long, a backoff ends */
 	uint64_t timer_us;          /* when it rings; 0: it is not set */

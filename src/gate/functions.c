@@ -250,7 +250,7 @@ static struct fn *load(struct gate *g, struct str name, struct str version)
 		err_done(&err);
 		fn->opt = (struct function_options){.network = NETWORK_GATEWAY, .concurrency = 1, .idle_ms = -1};
 	}
-	fn->opt.concurrency = MAX(fn->opt.concurrency, 1u);
+	fn->concurrency = fn->opt.concurrency = MAX(fn->opt.concurrency, 1u);
 	fn->queue_timer = timer_new(g->loop, queue_timed_out, fn);
 	fn->group = group_ref(g, name);
 	fn->next = fn->group->list;

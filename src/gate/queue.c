@@ -86,7 +86,7 @@ void queue_view(const struct fn *fn, struct place_view *v)
 		.waiting = (unsigned)fn->queue.n,
 		.starting = fn->starting,
 		.ready = fn->live - fn->starting,
-		.concurrency = fn->opt.concurrency,
+		.concurrency = fn->concurrency,
 		.run_us = fn->run_us,
 		.start_us = fn->start_us,
 		.waited_us = head ? clock_mono_us() - head->queued_us : 0,
@@ -370,7 +370,7 @@ static void refuse_all_late(struct fn *fn)
 
 	queue_view(fn, &v);
 	place_decide(&v, &d);
-	for (uint64_t n = (uint64_t)fn->starting * fn->opt.concurrency; inv && n > 0; n--)
+	for (uint64_t n = (uint64_t)fn->starting * fn->concurrency; inv && n > 0; n--)
 		inv = invocation_list_next(inv);
 	for (; inv && now - inv->queued_us >= limit_us; inv = next) {
 		next = invocation_list_next(inv);

@@ -386,6 +386,7 @@ static void ready(struct worker *w, const struct frame *f)
 	w->ready_us = clock_mono_us();
 	frame_meta_u64(f, FRAME_KEY_CONCURRENCY, &at_once);
 	w->concurrency = (unsigned)MIN(MAX(at_once, (uint64_t)1), (uint64_t)w->fn->opt.concurrency);
+	w->fn->concurrency = w->concurrency;
 	average(&w->fn->start_us, w->ready_us - w->asked_us);
 	timer_stop(w->deadline);
 	w->deadline_us = 0;
@@ -571,7 +572,7 @@ void worker_start(struct fn *fn, bool provisioned)
 	w->g = g;
 	w->fn = fn_ref(fn);
 	w->provisioned = provisioned;
-	w->concurrency = fn->opt.concurrency;
+	w->concurrency = fn->concurrency;
 	random_bytes(w->id, sizeof(w->id));
 	uuid_make_v4(w->id);
 	uuid_format(w->id, w->id_text);

@@ -166,6 +166,8 @@ def test_crash_looping(wick):
     looped = until(looping, "the function to be said to crash at every start")
     assert "times in a row" in looped["errorMessage"] and "Runtime.ExitError" in looped["errorMessage"]
     assert "the disk of doom is full" in looped["lastWords"]
+    f = activity(wick, name)
+    assert f["reason"] == "crash-looping" and "Runtime.ExitError" in f["text"]
     wick.client("lambda").update_function_code(FunctionName=name, ZipFile=__import__("conftest").make_zip({"app.py": ECHO}))
     assert wick.invoke(name, 5)[0] == 5
 
