@@ -284,7 +284,11 @@ static void fork_worker(struct zygote *z, struct order *o)
 	if (pid < 0) {
 		_cleanup_(err_done) struct err err = ERR_NULL;
 
-		err_set(&err, -pid, "clone a worker into its namespaces");
+		err_set(&err, -pid, "clone a worker into its namespaces%s",
+			pid == -EPERM    ? " (this machine lets ordinary users make none: see wick doctor)"
+			: pid == -ENOSPC ? " (sysctl user.max_user_namespaces and its like are reached)"
+			: pid == -EAGAIN ? " (the limit of processes is reached)"
+					 : "");
 		send_failed(z, o->id, err.msg);
 		return;
 	}

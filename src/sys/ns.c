@@ -100,7 +100,8 @@ int ns_limit(const char *name, unsigned most)
 	snprintf(path, sizeof(path), "/proc/sys/user/%s", name);
 	snprintf(text, sizeof(text), "%u", most);
 	r = write_file(path, text);
-	return r == -ENOENT ? 0 : r;
+	/* A second lock on doors that others close too: a machine that lets nobody write there goes without. */
+	return r == -ENOENT || r == -EROFS || r == -EACCES || r == -EPERM ? 0 : r;
 }
 
 int ns_loopback_up(void)

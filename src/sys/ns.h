@@ -13,6 +13,6 @@ int ns_unshare_mounts(void);
 /* In the child of CLONE_NEWUSER: it is uid and gid there, and there are no others. outer_*: the effective ids it had
  * before the clone. */
 int ns_map_self(uid_t uid, gid_t gid, uid_t outer_uid, gid_t outer_gid);
-/* A limit of /proc/sys/user of the own user namespace; none if the kernel does not have it. Before rights go. */
+/* A limit of /proc/sys/user for the own user namespace, where it can be set. Before rights go. */
 int ns_limit(const char *name, unsigned most);
 int ns_loopback_up(void); /* lo of the net namespace */
