@@ -12,13 +12,13 @@
 #include "runtime/python/ends.h"
 #include "runtime/python/interpreter.h"
 #include "runtime/python/lane_module.h"
+#include "runtime/python/pages.h"
 #include "runtime/python/process_module.h"
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <locale.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,7 +54,7 @@ static int load(void *arg, struct str import, struct err *err)
 	ends_setup();
 	if (interpreter_preload(import, &p->loaded, err) < 0)
 		return -1;
-	malloc_trim(0);
+	pages_settle();
 	return 0;
 }
 
