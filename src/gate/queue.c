@@ -43,12 +43,18 @@ enum step_result place_step(struct req *r)
 
 /* ---- what is known ---- */
 
+/* Workers to be there whether or not anybody waits. */
+static unsigned kept(const struct fn *fn)
+{
+	return fn->stale || fn->g->draining ? 0 : fn->provisioned;
+}
+
 static void view_limits(const struct fn *fn, struct place_view *v)
 {
 	const struct pool_sums *sums = pool_sums(fn->g);
 
 	v->running = fn->running;
-	v->provisioned = fn->stale ? 0 : fn->provisioned;
+	v->provisioned = kept(fn);
 	v->is_reserved = fn->group->is_reserved;
 	v->reserved = fn->group->reserved;
 	v->group_running = fn->group->running;
@@ -185,7 +191,7 @@ static void set_timer(struct fn *fn, uint64_t again_us)
 
 static bool has_work(const struct fn *fn)
 {
-	return fn->queue.n || (fn->live < fn->provisioned && !fn->stale);
+	return fn->queue.n || fn->live < kept(fn);
 }
 
 /* Hands the oldest invocation to a worker. Last in, first out: one that has room beside what it does, then the idle one
