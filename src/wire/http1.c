@@ -339,14 +339,26 @@ int http1_body_next(struct http1_body *b, struct str *in, size_t max, struct str
 		n = MIN((uint64_t)n, b->left);
 	*out = str_n(in->p, n);
 	*in = str_sub(*in, n, SIZE_MAX);
-	if (b->kind == HTTP1_UNTIL_CLOSE)
+	http1_body_skip(b, n);
+	return 0;
+}
+
+uint64_t http1_body_run(const struct http1_body *b)
+{
+	if (b->done || (b->kind == HTTP1_CHUNKED && b->state != CHUNK_DATA))
 		return 0;
+	return b->kind == HTTP1_UNTIL_CLOSE ? SIZE_MAX : b->left;
+}
+
+void http1_body_skip(struct http1_body *b, uint64_t n)
+{
+	if (b->kind == HTTP1_UNTIL_CLOSE)
+		return;
 	b->left -= n;
 	if (b->left == 0 && b->kind == HTTP1_CHUNKED)
 		b->state = CHUNK_CR;
 	else if (b->left == 0)
 		b->done = true;
-	return 0;
 }
 
 struct str http1_trailer(const struct http1_body *b, const char *name)

@@ -54,5 +54,9 @@ void http1_body_done(struct http1_body *b);
 /* Goes over *in: takes off what it has used and gives the next piece of the body in *out (a view), or an empty one
  * when *in is used up or the body is at its end (b->done). At most max bytes are given. -1: malformed. */
 int http1_body_next(struct http1_body *b, struct str *in, size_t max, struct str *out);
+/* Bytes of the body that come next in a row, with nothing of the coding between; SIZE_MAX: until the end. Who takes
+ * them by another way says so by skip. */
+uint64_t http1_body_run(const struct http1_body *b);
+void http1_body_skip(struct http1_body *b, uint64_t n);
 struct str http1_trailer(const struct http1_body *b, const char *name); /* after done; p == NULL: none */
 const char *http1_reason(unsigned status);                              /* "Not Found"; "" for others */

@@ -159,6 +159,29 @@ static void test_chunks(void **state)
 	buf_done(&trailer);
 }
 
+static void test_runs(void **state)
+{
+	struct http1_head h = {.chunked = true};
+	struct http1_body b;
+	struct str in = STR("8\r\n12"), view;
+
+	http1_request_body(&b, &h);
+	assert_int_equal(http1_body_run(&b), 0);
+	assert_int_equal(http1_body_next(&b, &in, 1, &view), 0);
+	assert_int_equal(http1_body_run(&b), 7);
+	http1_body_skip(&b, 7); /* taken by another way */
+	assert_int_equal(http1_body_run(&b), 0);
+	in = STR("\r\n0\r\n\r\n");
+	assert_int_equal(http1_body_next(&b, &in, 9, &view), 0);
+	assert_true(b.done && in.n == 0);
+	http1_body_done(&b);
+	h = (struct http1_head){.has_length = true, .length = 5};
+	http1_request_body(&b, &h);
+	assert_int_equal(http1_body_run(&b), 5);
+	http1_body_skip(&b, 5);
+	assert_true(b.done && http1_body_run(&b) == 0);
+}
+
 static void test_hop_by_hop(void **state)
 {
 	assert_true(http1_hop_by_hop(STR("Keep-Alive"), STR("")));
@@ -173,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request),  cmocka_unit_test(test_flags),  cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_response), cmocka_unit_test(test_chunks), cmocka_unit_test(test_hop_by_hop),
+		cmocka_unit_test(test_runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 Streams are spoken frame by frame, as the gate would."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import select
@@ -11,6 +12,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import termios
 import time
 import uuid
 
@@ -156,6 +158,10 @@ class Worker(lane.Lane):
         answer = self.receive()
         assert answer.id == ident and answer.kind in (RESULT, ERROR), answer
         return answer
+
+    def unread(self):
+        """Bytes in the socket."""
+        return struct.unpack("i", fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)))[0]
 
     def dies(self):
         """Nothing more is said, the lane is closed; the worker's status, 128 and more for a signal."""

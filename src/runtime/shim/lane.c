@@ -75,6 +75,34 @@ void lane_say(struct shim_lane *l, enum frame_type type, const uint8_t id[static
 	want(l);
 }
 
+void lane_say_piped(struct shim_lane *l, const uint8_t id[static 16], int pipe, size_t n)
+{
+	uint8_t header[FRAME_HEADER_SIZE];
+	ssize_t r = -1;
+
+	frame_header(header, FRAME_CHUNK, id, 0, n);
+	if (l->out.n == 0)
+		r = send(l->watch.fd, header, sizeof(header), MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
+	if (r < (ssize_t)sizeof(header))
+		buf_add(&l->out, header + MAX(r, 0), sizeof(header) - (size_t)MAX(r, 0));
+	while (n > 0 && l->out.n == 0) {
+		r = splice(pipe, NULL, l->watch.fd, NULL, n, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+		if (r <= 0)
+			break;
+		n -= (size_t)r;
+	}
+	while (n > 0) { /* the socket takes no more now */
+		r = read(pipe, buf_reserve(&l->out, n), n);
+		if (r <= 0)
+			_exit(1);
+		l->out.n += (size_t)r;
+		n -= (size_t)r;
+	}
+	if (lane_is_full(l))
+		l->was_full = true;
+	want(l);
+}
+
 void lane_say_window(struct shim_lane *l, const uint8_t id[static 16], size_t bytes)
 {
 	struct buf meta = BUF_NULL;

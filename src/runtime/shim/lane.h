@@ -28,6 +28,8 @@ int lane_open(struct shim_lane *l, struct poller *p, int fd, const struct lane_e
 /* meta may be NULL. A lane whose other end is gone ends the process. */
 void lane_say(struct shim_lane *l, enum frame_type type, const uint8_t id[static 16], const struct buf *meta,
 	      struct str body);
+/* A CHUNK whose n bytes are in a pipe: they go on without being copied. */
+void lane_say_piped(struct shim_lane *l, const uint8_t id[static 16], int pipe, size_t n);
 void lane_say_window(struct shim_lane *l, const uint8_t id[static 16], size_t bytes);
 bool lane_is_full(const struct shim_lane *l);
 void lane_flush(struct shim_lane *l); /* waits until everything is sent: before the end */

@@ -297,6 +297,12 @@ void exchange_piece(struct exchange *x, struct str piece)
 	exchange_failed(x, "Function.ResponseSizeTooLarge", text);
 }
 
+void exchange_piped(struct exchange *x, size_t n)
+{
+	x->credit -= n;
+	lane_say_piped(&x->web->shim.lane, x->id, x->web->pipe[0], n);
+}
+
 /* It takes nothing from its upstream any more. */
 static void let_go(struct exchange *x)
 {

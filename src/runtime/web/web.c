@@ -274,6 +274,7 @@ void web_run(const struct zygote_worker *worker)
 	w->began_us = w->noted_us = poller_now_us();
 	w->note_wait_us = NOTE_FIRST_US;
 	w->probe_wait_us = PROBE_FIRST_US;
+	w->pipe[0] = w->pipe[1] = -1;
 	w->probe.fired = probe;
 	w->verdict.fired = verdict;
 	w->idle_over.fired = idle_over;

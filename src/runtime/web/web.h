@@ -49,6 +49,7 @@ struct upstream {
 	struct exchange *x; /* NULL: idle */
 	enum upstream_state state;
 	bool connecting, reused, write_dead, end_after_out, keep;
+	bool bulk; /* much comes at once: it is not worth a look */
 	uint64_t idle_since_us;
 	struct buf in, out;
 	size_t out_at;
@@ -66,6 +67,7 @@ struct web {
 	struct map exchanges;
 	struct upstream_list idle, busy; /* idle: the longest idle first */
 	struct poll_timer idle_over;
+	int pipe[2]; /* through which bulk goes on; -1: not made yet */
 	struct exchange_list failed;
 	struct poll_timer verdict;
 	/* Waiting for readiness. */
@@ -89,7 +91,8 @@ void exchange_window(struct exchange *x, uint64_t more);
 bool exchange_is_held(const struct exchange *x); /* it may not say more now */
 void exchange_head(struct exchange *x, const struct http1_head *h);
 void exchange_piece(struct exchange *x, struct str piece);
-void exchange_done(struct exchange *x); /* the answer is whole; x is gone after it */
+void exchange_piped(struct exchange *x, size_t n); /* a piece that is in the pipe */
+void exchange_done(struct exchange *x);            /* the answer is whole; x is gone after it */
 void exchange_failed(struct exchange *x, const char *type, const char *why);
 void exchange_refused(struct exchange *x);               /* no connection */
 void exchange_lost(struct exchange *x, const char *why); /* its connection: it may be tried again */
