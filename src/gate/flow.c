@@ -81,6 +81,17 @@ void req_start_at(struct req *r, enum req_step step)
 	req_continue(r);
 }
 
+/* What the request says of itself are views into the exchange, which goes. */
+static void keep_words(struct req *r)
+{
+	struct str *words[] = {&r->method, &r->path, &r->query, &r->peer};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		*words[i] = arena_str(&r->arena, *words[i]);
+	r->headers = NULL;
+	r->n_headers = 0;
+}
+
 void req_exchange_over(struct req *r, bool sent)
 {
 	bool queued = r->inv && !r->replied && dispatch_cancel_queued(r->inv);
@@ -96,5 +107,7 @@ void req_exchange_over(struct req *r, bool sent)
 		r->gone = true;
 		r->cut = !r->body_ended || queued;
 	}
+	if (r->pending || r->running || !flow_over(r))
+		keep_words(r);
 	maybe_free(r);
 }
