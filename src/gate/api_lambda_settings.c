@@ -343,40 +343,52 @@ static bool check_mandatory(struct reader *c)
 	return true;
 }
 
-bool lambda_check_options(struct req *r, const struct function *f)
+static bool needs_handler(const struct function_options *o)
+{
+	return o->kind != RUNTIME_WEB && o->kind != RUNTIME_PROVIDED;
+}
+
+static bool parse_options(struct req *r, const struct function *f, struct function_options *ret)
 {
 	_cleanup_(err_done) struct err err = ERR_NULL;
+
+	if (function_options_parse(ret, f, &err) < 0)
+		req_failf(r, FAIL_INVALID_ARGUMENT, "%s", err.msg);
+	else if (ret->kind != RUNTIME_PYTHON && str_eqz(f->snap_start, "PublishedVersions"))
+		req_failf(r, FAIL_INVALID_ARGUMENT,
+			  "SnapStart: ApplyOn PublishedVersions is built for the python runtimes only, not for %s.",
+			  runtime_kind_name(ret->kind));
+	return !r->fail;
+}
+
+bool lambda_check_options(struct req *r, const struct function *f)
+{
 	struct function_options o;
 
-	if (function_options_parse(&o, f, &err) == 0)
-		return true;
-	req_failf(r, FAIL_INVALID_ARGUMENT, "%s", err.msg);
-	return false;
+	if (!parse_options(r, f, &o))
+		return false;
+	if (needs_handler(&o) && limit_pattern_handler(f->handler))
+		req_failf(r, FAIL_INVALID_ARGUMENT,
+			  "A %s function needs a Handler without blanks; this one has '%.*s'.",
+			  runtime_kind_name(o.kind), STR_ARG(f->handler));
+	return !r->fail;
 }
 
 /* What depends on the kind of the runtime. */
 static bool check_kind(struct reader *c)
 {
-	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct str handler = c->f->handler;
 	struct function_options o;
 
 	if (!c->f->runtime.p || c->r->fail)
 		return !c->r->fail;
-	if (function_options_parse(&o, c->f, &err) < 0) {
-		req_failf(c->r, FAIL_INVALID_ARGUMENT, "%s", err.msg);
+	if (!parse_options(c->r, c->f, &o))
 		return false;
-	}
-	if (o.kind != RUNTIME_WEB && o.kind != RUNTIME_PROVIDED && !c->f->handler.p)
+	if (needs_handler(&o) && !handler.p)
 		return c->v.n || refuse(c, "Runtime and Handler are mandatory parameters for functions created with "
 					   "deployment packages.");
-	if (o.kind != RUNTIME_WEB && (c->f->handler.n || o.kind != RUNTIME_PROVIDED))
-		check(c, c->f->handler, "handler", limit_pattern_handler(c->f->handler));
-	if (o.kind != RUNTIME_PYTHON && str_eqz(c->f->snap_start, "PublishedVersions")) {
-		req_failf(c->r, FAIL_INVALID_ARGUMENT,
-			  "SnapStart: ApplyOn PublishedVersions is built for the python runtimes only, not for %.*s.",
-			  STR_ARG(str_sub(c->f->runtime, 0, 64)));
-		return false;
-	}
+	if (needs_handler(&o) || (handler.n && o.kind != RUNTIME_WEB))
+		check(c, handler, "handler", limit_pattern_handler(handler));
 	return true;
 }
 

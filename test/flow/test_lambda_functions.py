@@ -325,6 +325,8 @@ def test_tags(lam, wick):
     lam.tag_resource(Resource=arn, Tags={"wick:runtime": "web"})
     lam.update_function_configuration(FunctionName=name, Handler="python3 serve.py --port 8080")
     refused("ValidationException", lam.update_function_configuration, FunctionName=name, Handler="x" * 129)
+    message, _ = refused("InvalidParameterValueException", lam.untag_resource, Resource=arn, TagKeys=["wick:runtime"])
+    assert "Handler" in message
     message, _ = refused("InvalidParameterValueException", lam.update_function_configuration, FunctionName=name,
                          Runtime="cobol")
     assert "cobol" in message and "provided.al2023" in message
@@ -400,6 +402,9 @@ def test_snap_start(lam):
     assert told["SnapStart"] == {"ApplyOn": "None", "OptimizationStatus": "Off"}
     lam.update_function_configuration(FunctionName=name, SnapStart={"ApplyOn": "PublishedVersions"})
     refused("InvalidParameterValueException", lam.update_function_configuration, FunctionName=name, Runtime="nodejs20.x")
+    message, _ = refused("InvalidParameterValueException", lam.tag_resource, Resource=told["FunctionArn"],
+                         Tags={"wick:runtime": "nodejs"})
+    assert "SnapStart" in message
 
 
 def test_every_operation_of_boto3_is_known(wick):
