@@ -507,6 +507,11 @@ def test_bad_requests(worker):
         ident = begin(w, method, target)
         assert w.receive().type == "Web.BadRequest"
         w.send(shims.frame(shims.END, ident))
+    for length, pieces in (("5", [b"1234"]), ("5", [b"123", b"456"]), ("x", [])):
+        head, data, last = exchange(w, "POST", "/see", ["Content-Length: " + length], pieces)
+        assert head is None and last.type == "Web.BadRequest"
+    head, data, last = exchange(w, "POST", "/see", ["Content-Length: 1", "Content-Length: 1"], [b"1"])
+    assert head is None and last.type == "Web.BadRequest"
     assert ask_see(w, "GET", "/see", ["X: a\r\nY: b", "Good: 1"])["headers"] == ["Good: 1", "Host: 127.0.0.1:8080"]
 
 

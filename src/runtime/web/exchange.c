@@ -20,11 +20,12 @@ static void exchange_free(struct exchange *x)
 
 struct request_headers {
 	struct str connection;
-	bool host, te, length, upgrade;
+	bool host, te, has_length, upgrade;
+	uint64_t length;
 };
 
-/* What decides how the others are read. */
-static void survey(const struct frame *f, struct request_headers *ret)
+/* What decides how the others are read. False: the length is none, or there are two. */
+static bool survey(const struct frame *f, struct request_headers *ret)
 {
 	struct http1_header h;
 	struct str line;
@@ -38,10 +39,15 @@ static void survey(const struct frame *f, struct request_headers *ret)
 			ret->connection = h.value;
 		ret->host |= str_ieq(h.name, STR("host"));
 		ret->te |= str_ieq(h.name, STR("transfer-encoding"));
-		ret->length |= str_ieq(h.name, STR("content-length"));
+		if (str_ieq(h.name, STR("content-length"))) {
+			if (ret->has_length || !str_to_u64(h.value, &ret->length))
+				return false;
+			ret->has_length = true;
+		}
 		ret->upgrade |= str_ieq(h.name, STR("upgrade"));
 	}
 	ret->upgrade &= http1_list_has(ret->connection, STR("upgrade"));
+	return true;
 }
 
 static void add_headers(struct exchange *x, const struct frame *f, const struct request_headers *r)
@@ -74,15 +80,18 @@ static bool http_request(struct exchange *x, const struct frame *f, struct str m
 	struct str target = STR("");
 
 	frame_meta_get(f, FRAME_KEY_TARGET, &target);
-	if (!http1_is_method(method) || !http1_is_target(target))
+	if (!http1_is_method(method) || !http1_is_target(target) || !survey(f, &r))
 		return false;
-	survey(f, &r);
+	x->length_left = r.length;
 	x->http = x->pieces = true;
 	x->to_head = str_eq(method, STR("HEAD"));
 	for (size_t i = 0; i < ARRAY_SIZE(idempotent); i++)
 		x->idempotent |= str_eq(method, idempotent[i]);
 	x->upgrade = r.upgrade;
-	x->framing = r.te ? FRAMING_CHUNKED : r.length ? FRAMING_LENGTH : r.upgrade ? FRAMING_NONE : FRAMING_UNKNOWN;
+	x->framing = r.te           ? FRAMING_CHUNKED
+		     : r.has_length ? FRAMING_LENGTH
+		     : r.upgrade    ? FRAMING_NONE
+				    : FRAMING_UNKNOWN;
 	buf_printf(&x->head, "%.*s %.*s HTTP/1.1\r\n", STR_ARG(method), STR_ARG(target));
 	add_headers(x, f, &r);
 	return true;
@@ -132,7 +141,8 @@ struct exchange *exchange_new(struct web *w, const struct frame *f)
 	if (!frame_meta_get(f, FRAME_KEY_METHOD, &method)) {
 		event_request(x, f);
 	} else if (!http_request(x, f, method)) {
-		shim_error(&w->shim, f->id, "Web.BadRequest", "The method or the target of the request is malformed");
+		shim_error(&w->shim, f->id, "Web.BadRequest",
+			   "The method, the target or the length of the request is malformed");
 		exchange_free(x);
 		return NULL;
 	}
@@ -183,6 +193,13 @@ void exchange_begin(struct exchange *x)
 	upstream_flush(u);
 }
 
+/* What follows on the connection would be taken for another request. */
+static void bad_length(struct exchange *x)
+{
+	x->up->keep = false;
+	exchange_failed(x, "Web.BadRequest", "The body of the request is not as long as its Content-Length says");
+}
+
 void exchange_chunk(struct exchange *x, struct str piece)
 {
 	struct upstream *u = x->up;
@@ -192,6 +209,13 @@ void exchange_chunk(struct exchange *x, struct str piece)
 		return;
 	if (x->framing == FRAMING_UNKNOWN)
 		x->framing = FRAMING_CHUNKED;
+	if (u->state != UPSTREAM_TUNNEL && x->framing == FRAMING_LENGTH) {
+		if (piece.n > x->length_left) {
+			bad_length(x);
+			return;
+		}
+		x->length_left -= piece.n;
+	}
 	send_head(x);
 	if (x->framing == FRAMING_CHUNKED && u->state != UPSTREAM_TUNNEL) {
 		snprintf(line, sizeof(line), "%zx\r\n", piece.n);
@@ -217,6 +241,10 @@ void exchange_end_of_request(struct exchange *x)
 	}
 	if (x->request_ended)
 		return;
+	if (x->framing == FRAMING_LENGTH && x->length_left) {
+		bad_length(x);
+		return;
+	}
 	x->request_ended = true;
 	if (x->framing == FRAMING_UNKNOWN) {
 		x->framing = FRAMING_NONE;

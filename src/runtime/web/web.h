@@ -27,6 +27,7 @@ struct exchange {
 	bool upgrade; /* asked for */
 	bool to_head, idempotent;
 	enum framing framing;
+	uint64_t length_left; /* of a body with FRAMING_LENGTH */
 	struct buf
 		head; /* of the request, without the last empty line and what framing adds; and the body of an event */
 	bool head_sent, request_ended;
