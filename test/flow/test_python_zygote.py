@@ -218,6 +218,30 @@ def test_atfork_handlers_of_an_unloaded_library_are_not_called(worker, library):
         assert s.restore().invoke(5).json == 5
 
 
+def test_libraries_of_layers_and_packages(worker, folder):
+    """An extension module that needs a library that needs another; and one that is opened by name."""
+    def build(path, text, *args):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = folder / "source.c"
+        source.write_text(text)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", path, source, *args], check=True)
+
+    build(folder / "opt/lib/libwickb.so", "int b(void) { return 40; }", "-Wl,-soname,libwickb.so")
+    build(folder / "lib/libwicka.so", "int b(void); int a(void) { return b() + 2; }", "-L%s/opt/lib" % folder, "-lwickb",
+          "-Wl,-soname,libwicka.so")
+    build(folder / "ext.so", "#define PY_SSIZE_T_CLEAN\n#include <Python.h>\nint a(void);\n"
+          "static struct PyModuleDef m = {PyModuleDef_HEAD_INIT, \"ext\", 0, -1, 0, 0, 0, 0, 0};\n"
+          "PyObject *PyInit_ext(void) { PyObject *o = PyModule_Create(&m);"
+          " PyModule_AddIntConstant(o, \"value\", a()); return o; }", "-I/usr/include/python3.11",
+          "-L%s/lib" % folder, "-lwicka")
+    build(folder / "other/libwickc.so", "int c(void) { return 7; }")
+    code = "import ctypes, ext\ndef handler(e, c):\n    c = ctypes.CDLL('libwickc.so').c()\n"
+    code += "    try:\n        ctypes.CDLL('libnothere.so')\n    except OSError as e:\n        return [ext.value, c, str(e)]\n"
+    w = worker(code, env={"LD_LIBRARY_PATH": "/nowhere:/var/task/other"})
+    value, c, message = w.invoke(0).json
+    assert (value, c) == (42, 7) and message.startswith("libnothere.so: cannot open shared object file")
+
+
 def test_what_programs_are_made_of(worker):
     """Processes, threads, loops: all that a fork could have left half."""
     w = worker("""

@@ -21,7 +21,7 @@ class HookLoader:
 
 
 def of_machine(path):
-    return path is not None and path.startswith((MACHINE, "<frozen"))
+    return path is not None and path.startswith((MACHINE, "<frozen", "<wick>"))
 
 
 def asked_for(frame):
@@ -230,4 +230,62 @@ def imported(names):
     return " ".join(found)
 
 
-HOOKS = {"logging": hook_logging, "botocore.session": hook_botocore}
+# --- Shared libraries of packages and layers -----------------------------------------------------------------------
+
+
+_libraries = set()  # that were looked for
+
+
+def load_library(message):
+    """The dynamic linker has read LD_LIBRARY_PATH when the zygote began, before there was a function. So where it says
+    that it does not find a library, that is loaded from where it would have looked: its path; None: it is not there."""
+    name, missing, _ = message.partition(": cannot open shared object file")
+    if not missing or "/" in name or name in _libraries:
+        return None
+    _libraries.add(name)
+    root = os.environ.get("LAMBDA_TASK_ROOT", "/var/task")
+    for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") + [root, root + "/lib", "/opt/lib"]:
+        path = folder + "/" + name
+        if not folder or not os.path.exists(path):
+            continue
+        error = _wick_process.load(path)
+        while error is not None and load_library(error):
+            error = _wick_process.load(path)
+        if error is None:
+            return path
+    return None
+
+
+def hook_extensions():
+    loader = importlib.machinery.ExtensionFileLoader
+    plain = loader.create_module
+
+    def create_module(self, spec):
+        while True:
+            try:
+                return plain(self, spec)
+            except ImportError as e:
+                if load_library(str(e)) is None:
+                    raise
+
+    loader.create_module = create_module
+
+
+def hook_ctypes(module):
+    plain = module._dlopen
+
+    def dlopen(name, mode):
+        while True:
+            try:
+                return plain(name, mode)
+            except OSError as e:
+                path = load_library(str(e))
+                if path is None:
+                    raise
+                if name == os.path.basename(path):
+                    name = path
+
+    module._dlopen = dlopen
+
+
+HOOKS = {"logging": hook_logging, "botocore.session": hook_botocore, "ctypes": hook_ctypes}

@@ -194,6 +194,19 @@ static PyObject *py_names(PyObject *self, PyObject *folder)
 	return list;
 }
 
+/* load(path): a shared library, for good. What is missing, as text; None: nothing is. */
+static PyObject *py_load(PyObject *self, PyObject *path)
+{
+	const char *p = PyUnicode_AsUTF8(path), *error;
+
+	if (!p)
+		return NULL;
+	if (dlopen(p, RTLD_LAZY))
+		Py_RETURN_NONE;
+	error = dlerror();
+	return PyUnicode_DecodeFSDefault(error ? error : "");
+}
+
 static PyObject *py_run_fork_hooks(PyObject *self, PyObject *unused)
 {
 	parent.fork_hooks = true;
@@ -217,6 +230,7 @@ static PyMethodDef methods[] = {
 	{"stir", py_stir, METH_O, NULL},
 	{"generators", py_generators, METH_VARARGS, NULL},
 	{"names", py_names, METH_O, NULL},
+	{"load", py_load, METH_O, NULL},
 	{"run_fork_hooks", py_run_fork_hooks, METH_NOARGS, NULL},
 	{"serve", py_serve, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},

@@ -40,6 +40,7 @@ def preload(names):
     _tops = {top(name) for name in _preloaded}
     hang_hooks(HOOKS)
     sys.meta_path.append(LastFinder)
+    hook_extensions()
     warm()
     _wick_process.stir(True)
     try:
