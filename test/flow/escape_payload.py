@@ -260,10 +260,10 @@ def kill(*pids):
     refused("real-time", (EPERM,), os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))
     raised = struct.pack("<QQ", 1 << 20, 1 << 20)
     libc.prlimit(0, resource.RLIMIT_CORE, ctypes.c_char_p(struct.pack("<QQ", 0, 0)), None)
-    base = 1 << 32  # an address whose lower half is 0
+    base = 0x2000 << 32  # an address whose lower half is 0
     libc.mmap.restype = ctypes.c_long
-    if libc.mmap(ctypes.c_long(base), ctypes.c_long(4096), 3, 0x32, -1, ctypes.c_long(0)) != base:
-        raise SystemExit("no page at 4 GiB")
+    if libc.mmap(ctypes.c_long(base), ctypes.c_long(4096), 3, 0x100022, -1, ctypes.c_long(0)) != base:
+        raise SystemExit("ESCAPED? no page there to try with")
     ctypes.memset(base, 0, 16)
     call(302, 0, resource.RLIMIT_CORE, base, 0)
     call(302, 0, resource.RLIMIT_CORE | 1 << 32, base, 0)
