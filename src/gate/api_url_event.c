@@ -4,9 +4,27 @@
 
 #include "model/url_event.h"
 
-_Static_assert(sizeof(struct kv) == sizeof(struct http_header) &&
-		       offsetof(struct kv, v) == offsetof(struct http_header, value),
-	       "one layout for both");
+static bool is_forwarded(struct str name)
+{
+	return str_ieq(name, STR("x-forwarded-for")) || str_ieq(name, STR("x-forwarded-proto"));
+}
+
+/* As the client sent them, but for what this hop adds. A proxy before the gate has ended TLS there and says so. */
+static const struct kv *headers_of(struct req *r, size_t *n)
+{
+	struct kv *h = arena_new_n(&r->arena, struct kv, r->n_headers + 2);
+	struct str by = req_header(r, "x-forwarded-for"), proto = req_header(r, "x-forwarded-proto");
+
+	*n = 0;
+	for (size_t i = 0; i < r->n_headers; i++)
+		if (!is_forwarded(r->headers[i].name))
+			h[(*n)++] = (struct kv){r->headers[i].name, r->headers[i].value};
+	if (by.n)
+		by = str_from(arena_printf(&r->arena, "%.*s, %.*s", STR_ARG(by), STR_ARG(r->peer)));
+	h[(*n)++] = (struct kv){STR("x-forwarded-for"), by.n ? by : r->peer};
+	h[(*n)++] = (struct kv){STR("x-forwarded-proto"), proto.n ? proto : STR("http")};
+	return h;
+}
 
 static void write_event(struct req *r, struct buf *b)
 {
@@ -21,13 +39,12 @@ static void write_event(struct req *r, struct buf *b)
 		.request_id = str_n(r->id_text, 36),
 		.api_id = c->name,
 		.account = str_from(r->g->conf.s.account),
-		.headers = (const struct kv *)r->headers,
-		.n_headers = r->n_headers,
 		.body = buf_str(&r->body),
 		.now_ms = r->now_ms,
 	};
 	ssize_t colon = str_chr(q.host, ':', 0);
 
+	q.headers = headers_of(r, &q.n_headers);
 	if (colon >= 0)
 		q.host = str_sub(q.host, 0, (size_t)colon);
 	if (r->who.kind != PRINCIPAL_ANONYMOUS) {

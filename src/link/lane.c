@@ -20,9 +20,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define READ_SIZE     4096u       /* first read, and what an idle lane keeps; longer frames say their length */
-#define KEEP_SIZE     (64u << 10) /* a buffer beyond this is given back after its frame */
-#define TURN_SIZE     (1u << 20)  /* read in one turn of the loop, before others have theirs */
+#define READ_SIZE     4096u        /* first read, and what an idle lane keeps; longer frames say their length */
+#define STREAM_READ   (128u << 10) /* the same while large CHUNKs come */
+#define KEEP_SIZE     (64u << 10)  /* a buffer beyond this is given back after its frame */
+#define TURN_SIZE     (1u << 20)   /* read in one turn of the loop, before others have theirs */
 #define PIPE_SIZE     (64u << 10)
 #define SOCKET_BUFFER (1 << 20)
 
@@ -54,7 +55,7 @@ struct lane {
 	bool last_is_invoke, reset;
 	bool boxed;    /* BOXED or READY has come: no more file descriptors do */
 	int listen_fd; /* came, and is not handed on yet */
-	size_t pipe_size;
+	size_t pipe_size, read_size;
 	unsigned busy; /* calls of this file that still use the lane */
 	bool dead;     /* freed while busy */
 	bool ended;
@@ -288,10 +289,13 @@ static bool lane_frame(struct lane *ln, const struct frame *f)
 	case FRAME_ERROR:
 		if (!lane_answered(ln, f))
 			return false;
+		ln->read_size = READ_SIZE;
 		break;
 	case FRAME_CHUNK:
 		if (f->body.n > FRAME_CHUNK_MAX)
 			return false;
+		if (f->body.n >= FRAME_CHUNK_MAX / 4)
+			ln->read_size = STREAM_READ;
 		ln->handler->frame(ln->arg, f);
 		return true;
 	case FRAME_WINDOW_MORE:
@@ -316,7 +320,7 @@ static bool lane_frame(struct lane *ln, const struct frame *f)
  * over. */
 static size_t lane_frames(struct lane *ln)
 {
-	size_t at = 0, missing = READ_SIZE;
+	size_t at = 0, missing = 0;
 
 	while (!ln->dead && !ln->ended) {
 		struct str rest = str_sub(buf_str(&ln->in), at, SIZE_MAX);
@@ -330,7 +334,7 @@ static size_t lane_frames(struct lane *ln)
 			return 0;
 		}
 		if (rest.n < (size_t)size) {
-			missing = MAX((size_t)size - rest.n, (size_t)READ_SIZE);
+			missing = (size_t)size - rest.n;
 			break;
 		}
 		if (!frame_parse(str_sub(rest, 0, (size_t)size), &f)) {
@@ -346,9 +350,9 @@ static size_t lane_frames(struct lane *ln)
 	if (ln->dead || ln->ended)
 		return 0;
 	buf_consume(&ln->in, at);
-	if (!ln->in.n && ln->in.cap > KEEP_SIZE)
+	if (!ln->in.n && ln->in.cap > KEEP_SIZE && ln->read_size == READ_SIZE)
 		buf_done(&ln->in);
-	return missing;
+	return MAX(missing, ln->read_size);
 }
 
 /* Only the first frame may bring a file descriptor. */
@@ -394,7 +398,7 @@ bool lane_unread(const struct lane *ln, const uint8_t id[static 16])
 
 static void lane_read(struct lane *ln)
 {
-	size_t want = READ_SIZE, total = 0;
+	size_t want = ln->read_size, total = 0;
 
 	while (!ln->dead && !ln->ended && total < TURN_SIZE) {
 		char *to = buf_reserve(&ln->in, want);
@@ -444,7 +448,13 @@ struct lane *lane_new(struct loop *l, int sock, int log_pipe, const struct lane_
 	struct lane *ln = xnew(struct lane);
 	int size = SOCKET_BUFFER, pipe_size;
 
-	*ln = (struct lane){.loop = l, .sock = sock, .pipe = log_pipe, .handler = h, .arg = arg, .listen_fd = -1};
+	*ln = (struct lane){.loop = l,
+			    .sock = sock,
+			    .pipe = log_pipe,
+			    .handler = h,
+			    .arg = arg,
+			    .listen_fd = -1,
+			    .read_size = READ_SIZE};
 	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	fd_set_nonblock(sock);
 	fd_set_nonblock(log_pipe);

@@ -48,6 +48,7 @@ def test_event(wick, echo):
     assert event["queryStringParameters"] == {"x": "1,3", "y": "2"}
     assert event["cookies"] == ["a=1", "b=2"] and "cookie" not in event["headers"]
     assert event["headers"]["x-two"] == "t"
+    assert event["headers"]["x-forwarded-for"] == "127.0.0.1" and event["headers"]["x-forwarded-proto"] == "http"
     context = event["requestContext"]
     assert context["http"] == {"method": "GET", "path": "/a%20b/c", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
                                "userAgent": "test"}
