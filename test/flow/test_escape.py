@@ -93,9 +93,9 @@ def snapshot(h):
     return files, kernel, len(pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
 
 
-def attack(zygote, host, name, *args, fds=(), first=(), rest=(), tmp=16 << 20, status=0, wait=60):
+def attack(zygote, host, name, *args, fds=(), first=(), rest=(), tmp=16 << 20, status=0, wait=60, profile=z.WORKER):
     """Runs an attack in a new box; what it said. first: operations before the root (control groups)."""
-    ops = [*first, *z.root_ops(host.code, tmp=tmp, rest=rest)]
+    ops = [*first, *z.root_ops(host.code, tmp=tmp, rest=rest, landlock=profile == z.WORKER, profile=profile)]
     worker = zygote.ask(z.plan(ops, [PYTHON, "-I", "-S", "/var/task/attack.py", name, *map(str, args)],
                                ["PATH=/usr/bin:/bin"], cwd="/var/task", n_fds=2 + len(fds)), fds)
     assert isinstance(worker, z.Worker), worker.text
@@ -118,6 +118,10 @@ def test_refused(boxes, host, name):
 def test_files_of_the_host(boxes, host):
     attack(boxes, host, "read_files", host.secret, host.folder, os.environ.get("HOME", "/root"), "/proc/1/environ/..")
     attack(boxes, host, "links", host.secret)
+
+
+def test_boxes_in_boxes(boxes, host):
+    attack(boxes, host, "boxes_in_boxes", host.secret, profile=z.SNAPSHOT)
 
 
 def test_environment_and_processes(boxes, host):
