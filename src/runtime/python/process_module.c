@@ -9,6 +9,8 @@
 
 #include "runtime/python/process_module.h"
 
+#include "runtime/python/atfork.h"
+
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -77,9 +79,15 @@ static size_t threads(void)
 	return n;
 }
 
+/* threads(): how many a fork would find: what libraries end before one (OpenBLAS its workers) does not count. */
 static PyObject *py_threads(PyObject *self, PyObject *unused)
 {
-	return PyLong_FromSize_t(threads());
+	size_t n;
+
+	atfork_prepare();
+	n = threads();
+	atfork_parent();
+	return PyLong_FromSize_t(n);
 }
 
 /* stir(first): with first the generator is made as well, so that no worker has to. */
