@@ -34,6 +34,7 @@ static void overview(struct buf *b)
 		    "  wick serve                     in one terminal\n"
 		    "  wick deploy examples/hello     in another\n"
 		    "  wick invoke hello --event '{\"name\": \"Ada\"}' --log\n"
+		    "  wick dev examples/hello        deployed as you save it\n"
 		    "\n`wick COMMAND --help` explains a command. Clients find the server by AWS_ENDPOINT_URL and "
 		    "the\nkeys of `wick env`, or by the data folder of this machine.\n");
 }

@@ -177,8 +177,9 @@ static void title(struct lines *l)
 		count(l, number(totals, "errors"), "errors", TONE_BAD);
 		putf(l, per_s >= 0.05 ? TONE_PLAIN : TONE_DIM, per_s < 100 ? "%.1f/s" : "%.0f/s", per_s);
 	}
-	if (l->at + 2 + strlen(clock) <= l->v->cols && *clock) {
-		pad(l, l->v->cols - l->at - (unsigned)strlen(clock));
+	if (l->at + 3 + strlen(clock) <= l->v->cols && *clock) {
+		/* At the right of a screen; on paper it just follows. */
+		pad(l, l->v->rows ? l->v->cols - l->at - (unsigned)strlen(clock) : 3);
 		put(l, TONE_DIM, str_from(clock));
 	}
 	end_line(l);
