@@ -91,9 +91,9 @@ bool exchange_raw_send(struct http_exchange *ex)
 			return true;
 		w = ex->raw.n ? send(fd, ex->raw.p, ex->raw.n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
 		if (w < 0) {
-			if (ex->room)
-				watch_set(ex->room, WATCH_WRITE);
-			return errno == EAGAIN || errno == EINTR;
+			if (errno != EAGAIN && errno != EINTR)
+				return false;
+			break;
 		}
 		buf_consume(&ex->raw, (size_t)w);
 		if (ex->raw.n == 0 && (!ex->duplex || ex->pull_ended)) {
