@@ -306,7 +306,7 @@ static void fail_start(struct worker *w)
 	struct invocation *inv;
 	struct end end = {0};
 
-	if (!w->init_error.n)
+	if (!w->init_error.n || w->out_of_memory)
 		describe_end(w, true, &end);
 	if (end.text.n)
 		crash_failed(fn, w->asked_us, str_from(end.type), buf_str(&end.text), last_words(w));
@@ -519,12 +519,13 @@ static const struct lane_handler lane_events = {
 
 static void init_too_long(struct worker *w)
 {
-	buf_clear(&w->init_error);
-	buf_printf(&w->init_error,
-		   "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Initialisation did not end within %g "
-		   "seconds\"}",
-		   (double)w->g->conf.s.init_limit_ms / 1000);
-	snprintf(w->init_error_type, sizeof(w->init_error_type), "Sandbox.Timedout");
+	if (!w->init_error.n) { /* else it has said itself what it waits for */
+		buf_printf(&w->init_error,
+			   "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Initialisation did not end within "
+			   "%g seconds\"}",
+			   (double)w->g->conf.s.init_limit_ms / 1000);
+		snprintf(w->init_error_type, sizeof(w->init_error_type), "Sandbox.Timedout");
+	}
 	nodes_stop_worker(w->g, w->id, "initialisation took too long", 0);
 }
 

@@ -36,7 +36,8 @@ enum frame_type {
 	FRAME_READY = 2,  /* initialised; meta: MAX_RSS_KIB, CONCURRENCY, IMPORTS */
 	FRAME_RESULT = 3, /* meta: MAX_RSS_KIB, IMPORTS; body: the answer (JSON) */
 	FRAME_ERROR = 4,  /* meta: ERROR_TYPE, MAX_RSS_KIB; body: {"errorMessage","errorType",...}. With id zero:
-			     initialisation failed and the worker will exit */
+			     initialisation failed and the worker will exit; or it goes on trying, and this is
+			     the error if it is not READY in time */
 	FRAME_HEAD = 6,   /* status and headers of an answer whose body follows in CHUNKs; meta: STATUS, HEADER... */
 	FRAME_BOXED = 7,  /* first of all: the box is closed; meta: BOX_US. With the plan's listening socket beside it
 			     (SCM_RIGHTS), by which the box reaches Wick's API */

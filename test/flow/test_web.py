@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 import shims
+import urls
 
 # A server that is told by the path what to do, with bare sockets, so that it can misbehave.
 SERVER = r'''#!/usr/bin/python3
@@ -164,7 +165,7 @@ def worker(folder):
         w = shims.Worker(folder, ["web", *argv], {"WICK_CONCURRENCY": "100", "PYTHONUNBUFFERED": "1", **(env or {})})
         made.append(w)
         if ready:
-            w.ready()
+            w.ready_at_last()
         return w
 
     yield start
@@ -565,25 +566,43 @@ def test_command_from_path_and_other_port(worker, folder):
     assert ask_see(w, "GET", "/see")["headers"] == ["Host: 127.0.0.1:3456"]
 
 
-def test_wrong_port_and_exit(worker):
-    w = worker(SERVER + '''
+WRONG = SERVER + '''
 a = socket.create_server(("127.0.0.1", 7777))
 b = socket.create_server(("::1", 7778), family=socket.AF_INET6)
-time.sleep(1)
-sys.exit(2)
-''', ready=False)
-    message = w.init_error()["errorMessage"]
-    assert message == ("Runtime exited with error: exit status 2. The program server does not listen on 127.0.0.1:8080, "
-                       "the port it is given as PORT; it listens on 127.0.0.1:7777, [::1]:7778")
+'''
+NOT_LISTENING = ("The program %s does not listen on 127.0.0.1:8080, the port it is given as PORT; it listens on "
+                 "127.0.0.1:7777, [::1]:7778")
+
+
+def test_wrong_port_and_exit(worker):
+    w = worker(WRONG + "time.sleep(1)\nsys.exit(2)\n", ready=False)
+    messages = []
+    while not messages or "exit status" not in messages[-1]:
+        messages.append(w.init_error()["errorMessage"])
+    assert NOT_LISTENING % "server" in messages
+    assert messages[-1] == "Runtime exited with error: exit status 2. " + NOT_LISTENING % "server"
     assert w.wait() == 1
 
 
 def test_wrong_port_is_in_the_log(worker):
-    w = worker(SERVER + "a = socket.create_server(('0.0.0.0', 7777))\ntime.sleep(1000)\n", ready=False)
+    w = worker(WRONG + "time.sleep(1000)\n", ready=False)
     end = time.monotonic() + 30
     while b"\n" not in w.output and time.monotonic() < end:
         w.drain()
-    assert b"does not listen on 127.0.0.1:8080, the port it is given as PORT; it listens on 0.0.0.0:7777" in w.output
+    assert (NOT_LISTENING % "server").encode() in w.output
+
+
+def test_served_wrong_port(new_wick):
+    wick = new_wick(env={"WICK_INIT_LIMIT": "2s"})
+    name = urls.deploy_web(wick, WRONG + "time.sleep(1000)\n")
+    error, answer = wick.invoke(name, {})
+    assert error == {"errorMessage": NOT_LISTENING % "/usr/bin/python3", "errorType": "Web.NotListening"}
+
+
+def test_served_out_of_memory_while_it_starts(wick):
+    name = urls.deploy_web(wick, SERVER + "hold = []\nwhile True:\n    hold.append(b'x' * (8 << 20))\n", MemorySize=128)
+    error, answer = wick.invoke(name, {})
+    assert error["errorType"] == "Runtime.OutOfMemory", error
 
 
 def test_exits_at_once(worker):

@@ -42,6 +42,20 @@ static void look(struct web *w)
 	buf_done(&now);
 }
 
+/* Told before there is need: when the server's limit for starting comes, there is no time to ask. */
+static void say_waiting(struct web *w)
+{
+	struct buf text = BUF_NULL;
+
+	not_listening(w, &text);
+	if (!str_eq(buf_str(&text), buf_str(&w->said))) {
+		shim_error(&w->shim, shim_no_id, "Web.NotListening", "%s", buf_cstr(&text));
+		buf_clear(&w->said);
+		buf_add_str(&w->said, buf_str(&text));
+	}
+	buf_done(&text);
+}
+
 /* ---- readiness ---- */
 
 static void probe_later(struct web *w)
@@ -58,6 +72,7 @@ static void note_waiting(struct web *w)
 	if (now - w->noted_us >= LOOK_EVERY_US) {
 		w->noted_us = now;
 		look(w);
+		say_waiting(w);
 	}
 	if (waited < w->note_wait_us)
 		return;

@@ -75,6 +75,7 @@ struct web {
 	struct poll_timer probe;
 	uint64_t probe_wait_us, began_us, noted_us, note_wait_us;
 	bool asked;      /* the ready path, which has not answered yet */
+	struct buf said; /* why it is not ready yet */
 	struct buf seen; /* what it was seen to listen on */
 	bool over;
 	int status;
