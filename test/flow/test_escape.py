@@ -297,6 +297,16 @@ def test_messages_that_make_no_sense(boxes):
         assert boxes.receive().type == z.FAILED
 
 
+def test_machine_without_namespaces(program):
+    if not can_box():
+        pytest.skip("this machine gives no user namespaces at all")
+    prefix = ["unshare", "-Ur", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$0" "$@"']
+    zygote = z.Zygote(program, prefix=prefix)
+    answer = zygote.ask(z.plan(z.root_ops(), ["/bin/true"]))
+    assert answer.type == z.FAILED and b"user.max_user_namespaces" in answer.text
+    assert zygote.close() == 0
+
+
 def test_dry_run(tmp_path):
     plan = tmp_path / "plan"
     plan.write_bytes(z.plan(z.root_ops("/code"), ["worker"], ["TOKEN=hush"], cwd="/var/task"))
