@@ -111,6 +111,17 @@ static void answer(struct req *r)
 	url_bad_answer(r, r->inv->error_kind ? NULL : "the program gave none");
 }
 
+/* RFC 9110, 9.2.2. */
+static bool is_idempotent(struct str method)
+{
+	static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (str_eqz(method, methods[i]))
+			return true;
+	return false;
+}
+
 static const struct stream_ops exchange = {.begin = begin, .http = true};
 
 enum step_result url_run_web(struct req *r)
@@ -122,6 +133,6 @@ enum step_result url_run_web(struct req *r)
 	upgrade = r->ex && wants_upgrade(r);
 	r->inv->answer = answer;
 	stream_new(r->inv, &exchange, write_meta(r, upgrade));
-	stream_body(r->inv->stream, buf_str(&r->body), upgrade);
+	stream_body(r->inv->stream, buf_str(&r->body), upgrade, is_idempotent(r->method));
 	return STEP_MORE;
 }

@@ -37,7 +37,7 @@ struct stream {
 	bool gone; /* nobody takes anything any more */
 
 	/* The request's body */
-	bool has_body, may_tunnel, tunnel;
+	bool has_body, may_tunnel, tunnel, again;
 	struct str body; /* gathered, not sent yet */
 	uint64_t credit; /* bytes that the worker takes */
 	bool body_over, end_sent;
@@ -317,12 +317,13 @@ void stream_new(struct invocation *inv, const struct stream_ops *ops, struct str
 	inv->stream = s;
 }
 
-void stream_body(struct stream *s, struct str body, bool may_tunnel)
+void stream_body(struct stream *s, struct str body, bool may_tunnel, bool again)
 {
 	s->has_body = true;
 	s->body = body;
 	s->body_over = s->inv->r->body_ended;
 	s->may_tunnel = may_tunnel;
+	s->again = again;
 }
 
 void stream_free(struct stream *s)
@@ -342,6 +343,7 @@ void stream_fill_invoke(struct stream *s, struct lane_invoke *in)
 	if (s->ops->http)
 		in->event = STR_NULL;
 	in->end = s->has_body && s->body_over && !s->body.n && !s->may_tunnel;
+	in->again = s->again;
 	s->end_sent = in->end;
 }
 

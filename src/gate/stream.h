@@ -24,8 +24,9 @@ struct stream_ops {
 void stream_new(struct invocation *inv, const struct stream_ops *ops, struct str meta);
 void stream_free(struct stream *s);
 /* The request's body follows as CHUNKs and END; body: what was gathered of it already (all, if the connection has no
- * more), as long as r lives. tunnel: END is kept back, an answer 101 makes both sides' bytes a tunnel. */
-void stream_body(struct stream *s, struct str body, bool may_tunnel);
+ * more), as long as r lives. may_tunnel: END is kept back, an answer 101 makes both sides' bytes a tunnel. again:
+ * without a body it may run twice, when its worker is gone and may have read it or not. */
+void stream_body(struct stream *s, struct str body, bool may_tunnel, bool again);
 
 /* A HEAD, CHUNK, END or WINDOW_MORE of an invocation that runs, from worker.c. False: the worker may not say this
  * (window overrun, chunk before its time); it is to be ended. */

@@ -215,7 +215,7 @@ static void request(struct fixture *x, const char *text, const struct stream_ops
 		turn(x);
 	stream_new(&x->inv, ops, STR_NULL);
 	if (ops->http)
-		stream_body(x->inv.stream, STR_NULL, false);
+		stream_body(x->inv.stream, STR_NULL, false, false);
 	stream_run_begins(x->inv.stream);
 }
 

@@ -523,10 +523,11 @@ void lane_send_invoke(struct lane *ln, const struct lane_invoke *in)
 	buf_add_str(&ln->head, in->more);
 	frame_header((uint8_t *)ln->head.p, FRAME_INVOKE, in->id, ln->head.n - FRAME_HEADER_SIZE, in->event.n);
 	if (in->end && !in->event.n) {
-		/* One system call for both. Whether INVOKE was read cannot be told any more when the worker is gone. */
+		/* One system call for both. When the worker is gone with bytes of it unread, those may be END's alone.
+		 */
 		frame_header((uint8_t *)buf_reserve(&ln->head, FRAME_HEADER_SIZE), FRAME_END, in->id, 0, 0);
 		ln->head.n += FRAME_HEADER_SIZE;
-		lane_out(ln, FRAME_END, in->id, STR_NULL);
+		lane_out(ln, in->again ? FRAME_INVOKE : FRAME_END, in->id, STR_NULL);
 		return;
 	}
 	lane_out(ln, FRAME_INVOKE, in->id, in->event);

@@ -45,7 +45,8 @@ struct lane_invoke {
 	bool stream;                           /* the answer is taken as it comes */
 	struct str more;                       /* further fields of the meta, encoded (METHOD, TARGET, HEADER) */
 	struct str event;
-	bool end; /* END follows at once */
+	bool end;   /* END follows at once */
+	bool again; /* with end: it does no harm if it runs twice, so that it counts as unread when END is */
 };
 /* Sends INVOKE; what the socket does not take at once is sent as it drains. event must live until RESULT, ERROR or
  * ended: a worker that answers before it was sent everything is LANE_BROKEN. */

@@ -586,6 +586,31 @@ static void a_chunk_behind_it_hides_whether_it_was_read(void **state)
 	assert_false(lane_unread(x->lane, id));
 }
 
+static void end_with_its_invoke(void **state)
+{
+	struct fixture *x = *state;
+	struct lane_invoke in = {.end = true, .again = true};
+	char bytes[4096];
+	struct frame f;
+	ssize_t n;
+
+	ready(x);
+	x->keep = true;
+	memcpy(in.id, id, sizeof(in.id));
+	lane_send_invoke(x->lane, &in);
+	n = recv(x->sock, bytes, sizeof(bytes), 0);
+	assert_true(frame_parse(str_n(bytes, (size_t)n - FRAME_HEADER_SIZE), &f));
+	assert_int_equal(f.type, FRAME_INVOKE);
+	assert_true(frame_parse(str_n(bytes + n - FRAME_HEADER_SIZE, FRAME_HEADER_SIZE), &f));
+	assert_int_equal(f.type, FRAME_END);
+	memcpy(in.id, id2, sizeof(in.id));
+	lane_send_invoke(x->lane, &in);
+	close(steal_fd(&x->sock));
+	end(x, LANE_UNREAD);
+	assert_true(lane_unread(x->lane, id2));
+	assert_false(lane_unread(x->lane, id));
+}
+
 /* ---- the box ---- */
 
 static void box_says_where_its_requests_come_in(void **state)
@@ -651,6 +676,7 @@ int main(void)
 		TEST(waits_for_room),
 		TEST(only_the_last_is_surely_unread),
 		TEST(a_chunk_behind_it_hides_whether_it_was_read),
+		TEST(end_with_its_invoke),
 		TEST(box_says_where_its_requests_come_in),
 		TEST(boxed_twice),
 	};
