@@ -39,6 +39,7 @@ static const char *const slow[] = {"node_modules", "site-packages", ".venv", NUL
 struct deploy_job {
 	bool running, again, retry;
 	bool whole;                      /* all of the plan, not only code */
+	bool plan_again;                 /* the template was saved */
 	char *changed[TREE_WATCH_PATHS]; /* to check; none: the whole tree */
 	size_t n_changed;
 	json_t *conf; /* as the server last said it */
@@ -121,6 +122,13 @@ static void deploy_work(void *arg)
 
 static void start_deploy(struct dev *d);
 
+static void forget_changed(struct deploy_job *j)
+{
+	for (size_t i = 0; i < j->n_changed; i++)
+		free(j->changed[i]);
+	j->n_changed = 0;
+}
+
 static void say_deployed(struct dev *d)
 {
 	const struct deploy_job *j = &d->deploy;
@@ -164,28 +172,9 @@ static void deployed(void *arg)
 		d->hinted = true;
 	}
 	buf_done(&j->wrong);
-	for (size_t i = 0; i < j->n_changed; i++)
-		free(j->changed[i]);
-	j->n_changed = 0;
+	forget_changed(j);
 	if (j->again)
 		start_deploy(d);
-}
-
-static void start_deploy(struct dev *d)
-{
-	struct deploy_job *j = &d->deploy;
-
-	j->again = j->running;
-	if (j->running)
-		return;
-	timer_stop(d->retry);
-	j->running = true;
-	loop_work(d->loop, deploy_work, deployed, d);
-}
-
-static void on_retry(void *arg)
-{
-	start_deploy(arg);
 }
 
 /* The plan is made anew when the template was saved. */
@@ -205,7 +194,29 @@ static bool plan_again(struct dev *d)
 	plan_done(&d->plan);
 	d->plan = plan;
 	d->deploy.whole = true;
+	d->deploy.plan_again = false;
 	return true;
+}
+
+static void start_deploy(struct dev *d)
+{
+	struct deploy_job *j = &d->deploy;
+
+	j->again = j->running;
+	if (j->running)
+		return;
+	if (j->plan_again && !plan_again(d)) {
+		forget_changed(j);
+		return;
+	}
+	timer_stop(d->retry);
+	j->running = true;
+	loop_work(d->loop, deploy_work, deployed, d);
+}
+
+static void on_retry(void *arg)
+{
+	start_deploy(arg);
 }
 
 static void on_change(void *arg, const char *const *paths, size_t n)
@@ -215,15 +226,11 @@ static void on_change(void *arg, const char *const *paths, size_t n)
 	_cleanup_(freep) char *template = package_template(d->path);
 	_cleanup_(freep) char *full = template ? realpath(template, NULL) : NULL;
 
-	if (j->running) {
-		/* Nobody waits for a name here: the next deploy looks at everything. */
-		j->again = true;
-		return;
-	}
 	for (size_t i = 0; i < MIN(n, (size_t)TREE_WATCH_PATHS); i++)
-		if (full && strcmp(full, paths[i]) == 0 && !plan_again(d))
-			return;
-	if (n <= TREE_WATCH_PATHS)
+		j->plan_again = j->plan_again || (full && strcmp(full, paths[i]) == 0);
+	j->plan_again = j->plan_again || (full && n > TREE_WATCH_PATHS);
+	/* A deploy that begins later, after the one under way, looks at everything. */
+	if (!j->running && j->n_changed == 0 && n <= TREE_WATCH_PATHS)
 		for (size_t i = 0; i < n; i++)
 			j->changed[j->n_changed++] = xstrdup(paths[i]);
 	start_deploy(d);
@@ -566,6 +573,7 @@ int dev_run(const struct cli *c)
 		status = d.invoker ? run(&d, &err) : EXIT_FAILURE;
 	}
 	json_decref(d.deploy.conf);
+	forget_changed(&d.deploy);
 	err_done(&d.deploy.said);
 	for (size_t i = 0; i < d.n_reports; i++)
 		free(d.reports[i]);

@@ -154,6 +154,56 @@ def test_new_folders_and_many_files(wick, dev, folder):
     wick.run("rm", folder.name + "x")
 
 
+TEMPLATE = """
+Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: {name}
+      Runtime: python3.11
+      Handler: app.handler
+      CodeUri: src/
+      Timeout: {timeout}
+"""
+
+
+def test_template(wick, dev, tmp_path):
+    name = "dev-" + uuid.uuid4().hex[:8]
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.py").write_text(FIRST)
+    (tmp_path / "template.yaml").write_text(TEMPLATE.format(name=name, timeout=5))
+    d = dev(wick, tmp_path)
+    d.expect("Enter invokes it")
+    save(tmp_path / "src" / "app.py", FIRST.replace("one", "two"))
+    d.expect("deployed")
+    d.key("\n")
+    d.expect("two {}")
+    d.expect("answer")
+    save(tmp_path / "template.yaml", TEMPLATE.format(name=name, timeout=9))
+    d.expect("deployed")
+    lambda_ = wick.client("lambda")
+    assert lambda_.get_function_configuration(FunctionName=name)["Timeout"] == 9
+    save(tmp_path / "template.yaml", TEMPLATE.format(name=name, timeout="soon"))
+    d.expect("template.yaml:10: Resources.F.Properties.Timeout: must be a whole number above 0")
+    # Somebody deletes it: the next save makes it again.
+    save(tmp_path / "template.yaml", TEMPLATE.format(name=name, timeout=9))
+    d.expect("there")
+    lambda_.delete_function(FunctionName=name)
+    save(tmp_path / "src" / "app.py", FIRST.replace("one", "three"))
+    d.expect("deployed")
+    assert lambda_.get_function_configuration(FunctionName=name)["Timeout"] == 9
+    assert d.end() == 0
+    wick.run("rm", name)
+
+
+def test_template_of_several_functions(wick, tmp_path):
+    (tmp_path / "app.py").write_text(FIRST)
+    text = TEMPLATE.format(name="a", timeout=5).replace("src/", ".")
+    (tmp_path / "template.yaml").write_text(text + text.split("Resources:")[1].replace("  F:", "  G:").replace(": a\n", ": b\n"))
+    done = wick.run("dev", tmp_path)
+    assert done.returncode == 1 and "has 2 functions" in done.stderr, done
+
+
 def test_goes_on_through_a_restart_and_removes(new_wick, dev, folder):
     wick = new_wick()
     d = dev(wick, folder, "--rm")
