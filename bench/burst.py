@@ -28,7 +28,7 @@ def deploy(wick, names):
 
 def workers(wick):
     totals = json.loads(wick.run("top", "--json").stdout)["totals"]["workers"]
-    return sum(totals[s] for s in ("waiting", "init", "idle", "busy", "ending"))
+    return sum(totals[s] for s in ("waiting", "init", "idle", "frozen", "busy", "ending"))
 
 
 def wait_for_none(wick):

@@ -61,12 +61,12 @@ def wait_idle(wick, n):
         time.sleep(0.2)
 
 
-def measure(wick, n, before):
+def measure(wick, n, before, sleep):
     with calls.connect(calls.port_of(wick)) as c:
         calls.call(c, calls.invocation(wick, "sleep", {"s": 0}))
     if n > 1:
         # As many at once that none is answered before all have a worker.
-        answers, _, _ = calls.all_at_once(calls.port_of(wick), [calls.invocation(wick, "sleep", {"s": 15})] * n)
+        answers, _, _ = calls.all_at_once(calls.port_of(wick), [calls.invocation(wick, "sleep", {"s": sleep})] * n)
         bad = [a for a in answers if not a.ok]
         if bad:
             sys.exit(f"memory: {len(bad)} of {n}: {bad[0].status} {bad[0].body.decode(errors='replace')}")
@@ -95,6 +95,7 @@ def gunicorn(folder, n):
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--workers", type=int, default=1000)
+    args.add_argument("--sleep", type=int, default=15, help="seconds; no shorter than it takes to start them all")
     args = args.parse_args()
     peers.need("gunicorn")
     calls.room_for_files(8 * args.workers + 1024)
@@ -104,8 +105,8 @@ def main():
         print(f"memory of idle Python workers; {peers.machine()}")
         wick.deploy(SLEEP, name="sleep", MemorySize=128, Timeout=120)
         before = available_mib()
-        one, _ = measure(wick, 1, before)
-        _, together = measure(wick, args.workers, before)
+        one, _ = measure(wick, 1, before, 0)
+        _, together = measure(wick, args.workers, before, args.sleep)
         print(f"one: {one:.2f} MiB (target 3); {args.workers} together: {together / 1024:.2f} GiB (target 3 for 1,000)")
         gunicorn(folder, min(args.workers, 50))
     finally:
