@@ -4,6 +4,7 @@
 #include "box/box.h"
 
 #include "box/ops.h"
+#include "box/spare.h"
 #include "box/template.h"
 #include "sys/clock.h"
 #include "sys/ns.h"
@@ -43,6 +44,8 @@ pid_t box_clone(const struct boxplan *p, bool as_sibling, int *pidfd)
 	outer_gid = getegid();
 	cloned_us = clock_mono_us();
 	template_choose(p);
+	if (spare_take(p))
+		all &= ~(unsigned long)CLONE_NEWNET;
 	return ns_clone(all, pidfd);
 }
 

@@ -6,6 +6,7 @@
 #include "box/box.h"
 #include "box/rights.h"
 #include "box/sanitizer.h"
+#include "box/spare.h"
 #include "sys/landlock.h"
 #include "sys/mnt.h"
 #include "sys/ns.h"
@@ -244,7 +245,7 @@ static int do_hostname(struct box *b, const struct box_op *op)
 
 static int do_loopback(struct box *b, const struct box_op *op)
 {
-	return ns_loopback_up();
+	return spare_taken() ? 0 : ns_loopback_up();
 }
 
 static int do_listen(struct box *b, const struct box_op *op)

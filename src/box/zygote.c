@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "box/rights.h"
+#include "box/spare.h"
 #include "box/template.h"
 #include "sys/fdpass.h"
 #include "wire/frame.h"
@@ -407,8 +408,13 @@ int zygote_serve(int control, bool own_children, const struct zygote_runtime *rt
 	while (r == 0 && more) {
 		on[0] = (struct pollfd){.fd = control, .events = POLLIN};
 		on[1] = (struct pollfd){.fd = z->signals, .events = POLLIN};
-		if (poll(on, ARRAY_SIZE(on), -1) < 0 && errno != EINTR)
+		bool spare = !own_children && spare_wanted();
+		int n = poll(on, ARRAY_SIZE(on), spare ? 0 : -1);
+
+		if (n < 0 && errno != EINTR)
 			break;
+		if (n == 0)
+			spare_make();
 		if (on[1].revents)
 			reap(z);
 		if (on[0].revents)

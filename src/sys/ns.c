@@ -66,6 +66,11 @@ int ns_unshare_mounts(void)
 	return unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ? -errno : 0;
 }
 
+int ns_unshare_net(void)
+{
+	return unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
 static int write_file(const char *path, const char *text)
 {
 	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);

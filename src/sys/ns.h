@@ -10,6 +10,7 @@
 pid_t ns_clone(unsigned long flags, int *pidfd);
 /* The caller goes into user and mount namespaces of its own; map it next. Single-threaded callers only. */
 int ns_unshare_mounts(void);
+int ns_unshare_net(void);
 /* In the child of CLONE_NEWUSER: it is uid and gid there, and there are no others. outer_*: the effective ids it had
  * before the clone. */
 int ns_map_self(uid_t uid, gid_t gid, uid_t outer_uid, gid_t outer_gid);

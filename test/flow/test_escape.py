@@ -143,6 +143,22 @@ def test_network(boxes, host):
                 s.recv(1) if s is dgram else s.accept()
 
 
+def test_each_has_its_network(boxes):
+    """Also when the zygote had time to make the next one's ahead, and when it had not."""
+    workers = [boxes.ask(z.plan(z.root_ops(rest=[z.op("LISTEN", value=9000)]), ["/bin/sh", "-c", "readlink /proc/self/ns/net; exec sleep 600"],
+                                ["PATH=/usr/bin:/bin"])) for _ in range(6)]
+    seen = {os.readlink("/proc/self/ns/net")}
+    for w in workers:
+        assert w.frame()[0] == z.FRAME_BOXED and len(w.fds) == 1
+        seen.add(os.read(w.output, 100).decode().strip())
+        with socket.socket(fileno=os.dup(w.fds[0])) as s:
+            assert s.getsockname() == ("127.0.0.1", 9000)
+    assert len(seen) == 7, seen
+    for w in workers:
+        os.kill(w.pid, signal.SIGKILL)
+        w.wait()
+
+
 def test_ipc(boxes, host):
     libc = ctypes.CDLL(None, use_errno=True)
     key = uuid.uuid4().int & 0x7fffffff
