@@ -1,8 +1,9 @@
 /* What a box costs: one clone into all namespaces until the last right is given up, as a zygote's child does it, one
- * after the other; with and without the root's template, and by parts.
+ * after the other; by parts, and with what a zygote prepares.
  *   box_start [COUNT]      as root (boxes are then those of nobody) or as an ordinary user */
 #include "box/box.h"
 #include "box/rights.h"
+#include "box/spare.h"
 #include "box/template.h"
 #include "sys/clock.h"
 
@@ -80,12 +81,16 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static bool with_spare;
+
 static uint64_t one(const struct boxplan *p)
 {
 	uint64_t us = 0;
 	int out[2], pidfd;
 	pid_t pid;
 
+	if (with_spare && spare_wanted())
+		spare_make();
 	if (pipe(out) < 0)
 		exit(1);
 	pid = box_clone(p, false, &pidfd);
@@ -153,5 +158,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	measure("a worker's box, from the root's template", worker, ARRAY_SIZE(worker), BOX_NS_ALL, count);
+	with_spare = true;
+	measure("  and a net namespace made ahead", worker, ARRAY_SIZE(worker), BOX_NS_ALL, count);
 	return 0;
 }
