@@ -517,8 +517,28 @@ static const struct lane_handler lane_events = {
 
 /* ---- deadlines ---- */
 
+/* It was to be killed and still is there: the node is not waited for any longer. */
+static void cut(struct worker *w)
+{
+	log_warn("worker %s of %.*s was to be killed %d ms ago and is still there; it is given up", w->id_text,
+		 STR_ARG(w->fn->def.name), KILL_WAIT_MS);
+	if (w->lane) {
+		lane_drain_output(w->lane);
+		w->lane = lane_free(w->lane);
+	}
+	w->lane_over = w->exited = true;
+	if (w->state != WORKER_ENDING)
+		worker_set_state(w, WORKER_ENDING, "given up");
+	bury(w);
+}
+
 static void init_too_long(struct worker *w)
 {
+	if (w->overdue) {
+		cut(w);
+		return;
+	}
+	w->overdue = true;
 	if (!w->init_error.n) { /* else it has said itself what it waits for */
 		buf_printf(&w->init_error,
 			   "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Initialisation did not end within "
@@ -526,11 +546,12 @@ static void init_too_long(struct worker *w)
 			   (double)w->g->conf.s.init_limit_ms / 1000);
 		snprintf(w->init_error_type, sizeof(w->init_error_type), "Sandbox.Timedout");
 	}
+	set_deadline(w, clock_mono_us() + KILL_WAIT_MS * 1000);
 	nodes_stop_worker(w->g, w->id, "initialisation took too long", 0);
 }
 
 /* First the worker is killed; its invocations are answered when its lane has ended, so that all it printed is in the
- * log. Should the node not manage that, the second call cuts the lane. */
+ * log. Should the node not manage that, the second call gives it up. */
 static void deadline(void *arg)
 {
 	struct worker *w = arg;
@@ -542,12 +563,7 @@ static void deadline(void *arg)
 		return;
 	}
 	if (w->late) {
-		log_warn("worker %s of %.*s was to be killed %d ms ago and still holds its lane; it is cut", w->id_text,
-			 STR_ARG(w->fn->def.name), KILL_WAIT_MS);
-		lane_drain_output(w->lane);
-		w->lane = lane_free(w->lane);
-		w->lane_over = w->exited = true;
-		bury(w);
+		cut(w);
 		return;
 	}
 	if (!inv || inv->state != INVOCATION_RUNNING)
@@ -611,6 +627,10 @@ void worker_started(struct worker *w, int lane_fd, int log_fd)
 		return;
 	}
 	w->started_us = clock_mono_us();
+	if (!w->overdue) { /* what went before was not its own doing */
+		w->deadline_us = 0;
+		set_deadline(w, w->started_us + w->g->conf.s.init_limit_ms * 1000);
+	}
 	w->lane = lane_new(w->g->loop, lane_fd, log_fd, &lane_events, w);
 	worker_set_state(w, WORKER_INIT, "its process runs");
 }

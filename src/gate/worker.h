@@ -30,6 +30,7 @@ struct worker {
 	uint32_t max_rss_kib;
 	int64_t idle_since_ms, keys_expire_ms;
 	bool frozen;
+	bool overdue;           /* its initialisation took too long; it is being killed */
 	bool retiring;          /* takes nothing more, and ends when it has nothing in hand */
 	bool provisioned;       /* started before it was asked for */
 	bool node_gone;         /* it died with its node: nobody's fault */
