@@ -559,6 +559,8 @@ int dev_run(const struct cli *c)
 		return cli_usage(c, "expected one PATH: a folder or a source file");
 	if (cli_get(c, "event") && strcmp(cli_get(c, "event"), "-") == 0)
 		return cli_usage(c, "--event -: standard input is for keys here; use @FILE, which is read each time");
+	if (c->json)
+		dev_show_json();
 	d.deployer = cli_client(c);
 	if (!d.deployer)
 		return EXIT_FAILURE;

@@ -13,11 +13,34 @@
 #define ANSWER_SHORT 100
 #define ANSWER_LINES 24
 
+static bool as_json;
+
+void dev_show_json(void)
+{
+	as_json = true;
+}
+
+static void say_json(int64_t at_ms, const char *word, struct str text)
+{
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+	_cleanup_json_ json_t *o =
+		json_pack("{s:I, s:s}", "at", (json_int_t)(at_ms ? at_ms : clock_wall_ms()), "what", word);
+
+	json_set_str(o, "text", text);
+	json_write(&b, o);
+	puts(buf_cstr(&b));
+	fflush(stdout);
+}
+
 void dev_say(int64_t at_ms, enum tone t, const char *word, struct str text)
 {
 	char when[OUT_TEXT];
 	bool first = true;
 
+	if (as_json) {
+		say_json(at_ms, word, text);
+		return;
+	}
 	out_local_time(at_ms ? at_ms : clock_wall_ms(), when);
 	do {
 		_cleanup_(buf_done) struct buf b = BUF_NULL;

@@ -56,7 +56,8 @@ static const struct flag deploy_flags[] = {
 	"Deploys the code, then again whenever a file is saved; shows the log as it comes and the stages of every "    \
 	"invocation; says syntax errors with file and line instead of deploying them. Enter invokes the function, q "  \
 	"or "                                                                                                          \
-	"Ctrl-C ends. The function stays deployed, unless --rm is given."
+	"Ctrl-C ends. The function stays deployed, unless --rm is given. With --json all of it is a line of JSON "     \
+	"each."
 #define DEV_EXAMPLES                                                                                                   \
 	"wick dev hello/\n"                                                                                            \
 	"wick dev hello/ --event @event.json --env COLOUR=blue\n"                                                      \

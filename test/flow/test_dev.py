@@ -1,4 +1,5 @@
 """wick dev: deployed as it is saved, log and stages as they come, keys, and what is left at the end."""
+import json
 import os
 import pty
 import select
@@ -237,6 +238,25 @@ def test_without_a_terminal(wick, folder):
         assert "stays deployed" in p.stdout.read()
         assert p.wait() == 0
     wick.run("rm", folder.name)
+
+
+def test_json(wick, folder):
+    with subprocess.Popen([BUILD / "wick", "dev", folder, "--json", "--rm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True, env=wick.env) as p:
+        seen = []
+        for line in p.stdout:
+            seen.append(json.loads(line))
+            if "Enter invokes" in seen[-1]["text"]:
+                p.stdin.write("\n")
+                p.stdin.flush()
+            elif seen[-1]["what"] == "answer":
+                p.stdin.write("q")
+                p.stdin.close()
+                break
+        seen += [json.loads(line) for line in p.stdout]
+        assert p.wait() == 0
+    assert all(s["at"] > 0 for s in seen) and [s["what"] for s in seen if s["what"]][0] == "deployed"
+    assert any(s["text"] == "one {}" for s in seen) and seen[-1]["what"] == "end"
 
 
 def test_wrong_use(wick, tmp_path):
