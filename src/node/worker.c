@@ -126,8 +126,9 @@ static void worker_exited(void *arg, const struct child_exit *ex)
 
 static void worker_kill(struct worker *w)
 {
-	if (w->group && cgroup_kill(w->group) == 0)
-		return;
+	/* One that was forked a moment ago has not joined its group yet. */
+	if (w->group)
+		cgroup_kill(w->group);
 	/* The first of its pid namespace takes all others along; one that is stopped, too. */
 	if (w->child)
 		child_kill(w->child, SIGKILL);
