@@ -93,10 +93,17 @@ static void message(void *arg, struct peer *p, enum link_message type, const uin
 			used = 2;
 		}
 		break;
+	case LINK_DOOR:
+		if (w && n_fds >= 1) {
+			worker_door(w, fds[0]);
+			used = 1;
+		}
+		break;
 	case LINK_FAILED:
 		if (w)
 			worker_failed(w, json_get_str(body, "type", STR("Runtime.StartFailed")),
-				      json_get_str(body, "error", STR("the worker could not be started")));
+				      json_get_str(body, "error", STR("the worker could not be started")),
+				      json_get_str(body, "output", STR_NULL));
 		break;
 	case LINK_EXITED:
 		if (w)
@@ -262,7 +269,7 @@ void nodes_start_worker(struct gate *g, struct worker *w)
 		peer_send(g->nodes->local, LINK_START, w->id, body, fds, n);
 	} else {
 		log_error("function %.*s: %s", STR_ARG(def->name), why);
-		worker_failed(w, STR("Runtime.CodeMissing"), str_from(why));
+		worker_failed(w, STR("Runtime.CodeMissing"), str_from(why), STR_NULL);
 	}
 	close_all(fds, n);
 	json_decref(body);

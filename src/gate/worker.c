@@ -34,6 +34,7 @@ void worker_free(struct worker *w)
 {
 	pool_remove(w);
 	front_unlisten(w->door);
+	front_unlisten(w->init_door);
 	lane_free(w->lane);
 	timer_free(w->deadline);
 	buf_done(&w->line);
@@ -635,8 +636,16 @@ void worker_started(struct worker *w, int lane_fd, int log_fd)
 	worker_set_state(w, WORKER_INIT, "its process runs");
 }
 
-void worker_failed(struct worker *w, struct str type, struct str error)
+void worker_door(struct worker *w, int fd)
 {
+	front_unlisten(w->init_door);
+	w->init_door = front_listen(w->g, fd);
+}
+
+void worker_failed(struct worker *w, struct str type, struct str error, struct str words)
+{
+	output(w, words);
+	flush_line(w);
 	buf_clear(&w->init_error);
 	buf_adds(&w->init_error, "{\"errorType\":");
 	json_write_string(&w->init_error, type);

@@ -17,14 +17,15 @@ struct worker {
 	struct list_link on_pool;  /* in the pool's list of those that start (oldest first), idle or are frozen */
 	struct list_link on_roomy; /* in fn->roomy: BUSY, and takes one more */
 	struct lane *lane;
-	struct front_door *door; /* where its box's requests come in */
-	struct timer *deadline;  /* of the initialisation; then of the oldest run, or earlier */
-	uint64_t deadline_us;    /* when it rings; 0: it is not set */
-	struct run_list runs;    /* BUSY: invocations in hand, oldest first */
-	struct invocation *late; /* one of them: over its time, the worker is being killed for it */
-	unsigned concurrency;    /* invocations it takes at once */
-	struct buf line;         /* output without its newline yet */
-	struct buf words;        /* the last that it printed */
+	struct front_door *door;      /* where its box's requests come in */
+	struct front_door *init_door; /* and those of the snapshot that is initialised for it */
+	struct timer *deadline;       /* of the initialisation; then of the oldest run, or earlier */
+	uint64_t deadline_us;         /* when it rings; 0: it is not set */
+	struct run_list runs;         /* BUSY: invocations in hand, oldest first */
+	struct invocation *late;      /* one of them: over its time, the worker is being killed for it */
+	unsigned concurrency;         /* invocations it takes at once */
+	struct buf line;              /* output without its newline yet */
+	struct buf words;             /* the last that it printed */
 	uint64_t asked_us, started_us, boxed_us, ready_us; /* monotonic: START sent, process runs, box closed, READY */
 	uint64_t box_us;                                   /* what boxing took */
 	uint32_t max_rss_kib;
@@ -59,5 +60,6 @@ struct invocation *worker_invocation(const struct worker *w, const uint8_t id[st
 void worker_forget(struct worker *w, struct invocation *inv); /* without an outcome: the gate closes */
 /* The node's reports */
 void worker_started(struct worker *w, int lane_fd, int log_fd);
-void worker_failed(struct worker *w, struct str type, struct str error);
+void worker_door(struct worker *w, int fd); /* of its snapshot; taken over */
+void worker_failed(struct worker *w, struct str type, struct str error, struct str output);
 void worker_exited(struct worker *w, int status, int signo, bool oom);

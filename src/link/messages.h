@@ -18,7 +18,7 @@
 	  "function.code_sha256, for a node that has it not unpacked yet; fd 1...: the layers' in the same order")     \
 	X(STOP, 34, TO_NODE, "end a worker: {reason: idle|timeout|drain|oom, grace_ms}")                               \
 	X(STARTED, 35, TO_GATE, "the process runs: {pid, prepare_us}. fd 0: lane, fd 1: log pipe (stdout and stderr)") \
-	X(FAILED, 36, TO_GATE, "no process could be started: {error, type}")                                           \
+	X(FAILED, 36, TO_GATE, "no process could be started: {error, type, output: what it printed}")                  \
 	X(EXITED, 37, TO_GATE,                                                                                         \
 	  "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib, peak_kib")              \
 	X(STATUS, 38, TO_GATE,                                                                                         \
@@ -31,7 +31,9 @@
 	X(PREPARE, 41, TO_NODE,                                                                                        \
 	  "a function was deployed and may be called soon: its packages are to be unpacked. {function, layers}, fds "  \
 	  "as "                                                                                                        \
-	  "with START")
+	  "with START")                                                                                                \
+	X(DOOR, 42, TO_GATE,                                                                                           \
+	  "fd 0: where requests of the snapshot that this worker is forked from come in, while it initialises")
 
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };

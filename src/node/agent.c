@@ -95,12 +95,22 @@ static void on_started(void *arg, const uint8_t id[static 16], int pid, uint64_t
 	status_soon(a);
 }
 
-static void on_failed(void *arg, const uint8_t id[static 16], const char *type, const char *error)
+static void on_door(void *arg, const uint8_t id[static 16], int fd)
+{
+	struct agent *a = arg;
+
+	say(a->peer, LINK_DOOR, id, json_object(), &fd, 1);
+	close(fd);
+}
+
+static void on_failed(void *arg, const uint8_t id[static 16], const char *type, const char *error, struct str output)
 {
 	struct agent *a = arg;
 	json_t *body = json_pack("{s:s}", "type", type);
 
 	json_set_str(body, "error", str_from(error));
+	if (output.n)
+		json_set_str(body, "output", output);
 	log_warn("a worker could not be started: %s: %s", type, error);
 	say(a->peer, LINK_FAILED, id, body, NULL, 0);
 	status_soon(a);
@@ -138,6 +148,7 @@ static void on_empty(void *arg)
 
 static const struct pool_handler pool_handler = {
 	.started = on_started,
+	.door = on_door,
 	.failed = on_failed,
 	.exited = on_exited,
 	.changed = on_changed,
@@ -217,6 +228,7 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 	case LINK_FAILED:
 	case LINK_EXITED:
 	case LINK_STATUS:
+	case LINK_DOOR:
 	default:
 		log_warn("the gate sent %s (%u), which is nothing for a node", link_message_name(type), (unsigned)type);
 	}

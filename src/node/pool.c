@@ -108,13 +108,20 @@ static void on_started(void *arg, struct worker *w, uint64_t prepare_us, int lan
 		p->handler->started(p->arg, worker_id(w), worker_pid(w), prepare_us, lane, log_pipe);
 }
 
-static void on_failed(void *arg, struct worker *w, const char *type, const char *error)
+static void on_door(void *arg, struct worker *w, int fd)
+{
+	struct pool *p = arg;
+
+	p->handler->door(p->arg, worker_id(w), fd);
+}
+
+static void on_failed(void *arg, struct worker *w, const char *type, const char *error, struct str output)
 {
 	struct pool *p = arg;
 	_cleanup_(freep) struct slot *s = pool_take(p, w);
 
 	if (!s->abandoned)
-		p->handler->failed(p->arg, worker_id(w), type, error);
+		p->handler->failed(p->arg, worker_id(w), type, error, output);
 }
 
 static void on_exited(void *arg, struct worker *w, const struct worker_end *end)
@@ -128,6 +135,7 @@ static void on_exited(void *arg, struct worker *w, const struct worker_end *end)
 
 static const struct worker_handler worker_handler = {
 	.started = on_started,
+	.door = on_door,
 	.failed = on_failed,
 	.exited = on_exited,
 };

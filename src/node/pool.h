@@ -7,7 +7,8 @@ struct pool;
 
 struct pool_handler {
 	void (*started)(void *arg, const uint8_t id[static 16], int pid, uint64_t prepare_us, int lane, int log_pipe);
-	void (*failed)(void *arg, const uint8_t id[static 16], const char *type, const char *error);
+	void (*door)(void *arg, const uint8_t id[static 16], int fd);
+	void (*failed)(void *arg, const uint8_t id[static 16], const char *type, const char *error, struct str output);
 	void (*exited)(void *arg, const uint8_t id[static 16], const struct worker_end *end);
 	void (*changed)(void *arg); /* zygotes came or went */
 	void (*empty)(void *arg);   /* no worker and nothing left of any; after pool_abandon in any case */

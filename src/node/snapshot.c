@@ -31,6 +31,7 @@ struct waiter {
 	void *arg;
 	struct snapshot *of;
 	uint8_t id[16];
+	bool failed; /* to be told when it is known why: at the snapshot's end */
 };
 
 struct snapshot {
@@ -46,6 +47,8 @@ struct snapshot {
 	int lane;
 	struct watch *watch;
 	struct buf in;
+	void (*door)(void *arg, int fd); /* of who it was made for; NULL: was told, or is gone */
+	void *door_arg;
 	struct map workers; /* by id -> struct waiter */
 	char *error_type, *error;
 	uint64_t used_ms;
@@ -86,7 +89,9 @@ static void end_workers(struct snapshot *s)
 		struct waiter *w = v;
 
 		map_del(&s->workers, id_key(w->id));
-		if (w->exited)
+		if (w->failed)
+			w->forked(w->arg, -1, -1, s->error ? s->error : "the node is stopping");
+		else if (w->exited)
 			w->exited(w->arg, &killed);
 		free(w);
 	}
@@ -127,16 +132,30 @@ static void init_failed(struct snapshot *s, const struct frame *f)
 	s->failed = true;
 }
 
+/* With BOXED comes the socket by which user code reaches Wick while it initialises. */
+static void take_door(struct snapshot *s, int fd)
+{
+	if (s->door)
+		s->door(s->door_arg, fd);
+	else
+		close(fd);
+	s->door = NULL;
+}
+
 static void on_lane(void *arg, int events)
 {
 	struct snapshot *s = arg;
 	char bytes[4096];
-	ssize_t n = recv(s->lane, bytes, sizeof(bytes), 0);
+	int fds[FDPASS_MAX];
+	size_t n_fds;
+	ssize_t n = fd_recv(s->lane, bytes, sizeof(bytes), fds, &n_fds);
 	int64_t size;
 	struct frame f;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN)
 		return;
+	for (size_t i = 0; i < n_fds; i++)
+		take_door(s, fds[i]);
 	if (n <= 0 || s->in.n > FRAME_MAX) {
 		s->watch = watch_free(s->watch);
 		return;
@@ -289,6 +308,8 @@ struct snapshot *snapshot_get(struct snapshots *ss, const struct snapshot_order 
 	*s = (struct snapshot){.family = ss, .key = steal(&key), .lane = -1, .used_ms = loop_now_ms(ss->loop)};
 	random_bytes(s->id, sizeof(s->id));
 	snapshot_list_push(&ss->all, s);
+	s->door = o->door;
+	s->door_arg = o->arg;
 	s->package = code_ref(o->package);
 	s->layers = o->layers ? code_ref(o->layers) : NULL;
 	s->group = groups_take(ss->groups, o->plan->f->memory_mb);
@@ -304,13 +325,11 @@ static void on_worker_forked(void *arg, int pid, int pidfd, const char *error)
 {
 	struct waiter *w = arg;
 
-	if (error && w->of->lane >= 0)
-		on_lane(w->of, WATCH_READ); /* it may have said why */
+	w->of->door = NULL;
 	if (error)
-		map_del(&w->of->workers, id_key(w->id));
-	w->forked(w->arg, pid, pidfd, error);
-	if (error)
-		free(w);
+		w->failed = true;
+	else
+		w->forked(w->arg, pid, pidfd, NULL);
 }
 
 void snapshot_fork(struct snapshot *s, const uint8_t id[static 16], struct str plan, const int *fds, size_t n_fds,

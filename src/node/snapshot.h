@@ -9,6 +9,9 @@ struct snapshot_order {
 	const struct plan_order *plan;         /* as for a worker; kind and fds are set here */
 	struct code_package *package, *layers; /* references are taken while it lives; layers may be NULL */
 	int output;                            /* what it prints while it initialises goes there; the caller's */
+	/* Once, before the first fork is answered: where its requests to Wick's API come in. fd is the receiver's. */
+	void (*door)(void *arg, int fd);
+	void *arg;
 };
 
 struct snapshots *snapshots_new(struct loop *l, struct groups *groups, const struct node_conf *conf);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define LANE_BUFFER (1 << 20)
+#define WORDS_MAX   (32u << 10)
 #define FORKS_MAX   2 /* a zygote that could not load its imports is replaced by a bare one */
 
 enum worker_state { WORKER_PREPARING, WORKER_FORKING, WORKER_RUNNING };
@@ -85,9 +86,16 @@ static void worker_free(struct worker *w)
 	free(w);
 }
 
+/* The gate has not got the pipe, so the last words go with the failure. */
 static void worker_fail(struct worker *w, const char *type, const char *error)
 {
-	w->site.handler->failed(w->site.arg, w, type, error ? error : "unknown error");
+	char bytes[WORDS_MAX];
+	size_t n = 0;
+	ssize_t got;
+
+	while (w->output >= 0 && n < sizeof(bytes) && (got = read(w->output, bytes + n, sizeof(bytes) - n)) > 0)
+		n += (size_t)got;
+	w->site.handler->failed(w->site.arg, w, type, error ? error : "unknown error", str_n(bytes, n));
 	worker_free(w);
 }
 
@@ -415,6 +423,13 @@ static bool has_snapshot(const struct worker *w)
 	       !str_eqz(w->function.version, "$LATEST");
 }
 
+static void snapshot_door(void *arg, int fd)
+{
+	struct worker *w = arg;
+
+	w->site.handler->door(w->site.arg, w, fd);
+}
+
 static int restore(struct worker *w, struct zygote *z, struct plan_order *o, struct err *err)
 {
 	/* What the snapshot prints while it initialises is told in the name of the worker it is first made for. */
@@ -426,6 +441,8 @@ static int restore(struct worker *w, struct zygote *z, struct plan_order *o, str
 		.package = w->package,
 		.layers = w->layers,
 		.output = w->output_far,
+		.door = snapshot_door,
+		.arg = w,
 	};
 
 	w->from = snapshot_get(w->site.snapshots, &order, err);

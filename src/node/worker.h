@@ -24,7 +24,9 @@ struct worker_end {
 /* Exactly one of failed and exited ends a worker, whose memory is freed when it returns. */
 struct worker_handler {
 	void (*started)(void *arg, struct worker *w, uint64_t prepare_us, int lane, int log_pipe); /* fds: ours */
-	void (*failed)(void *arg, struct worker *w, const char *type, const char *error);
+	void (*door)(void *arg, struct worker *w, int fd); /* of its snapshot (node/snapshot.h); fd: the receiver's */
+	/* output: what it had printed, the end of it. */
+	void (*failed)(void *arg, struct worker *w, const char *type, const char *error, struct str output);
 	void (*exited)(void *arg, struct worker *w, const struct worker_end *end);
 };
 
