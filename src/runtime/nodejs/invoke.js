@@ -224,15 +224,17 @@ class Worker {
 		}
 		this.current = invocation;
 		this.running.set(id, invocation);
-		// The lane is what an idle worker waits for; one that works ends when its own work does.
-		if (this.running.size === 1)
+		// The lane is what a worker with room waits for: what comes may go on with what is there already. One that
+		// is full ends when its own work does.
+		if (this.running.size === this.concurrency)
 			this.lane.release();
 		this.within(invocation, () => invocation.run(text));
 	}
 
 	answered(invocation) {
+		const full = this.running.size === this.concurrency;
 		this.running.delete(invocation.id);
-		if (this.running.size === 0)
+		if (full)
 			this.lane.hold();
 	}
 
