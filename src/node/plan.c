@@ -15,6 +15,7 @@
 #define SHM_BYTES     (64ull << 20)
 #define FILES_MAX     4096ull
 #define PROCESSES_MAX 1024ull /* as AWS Lambda: "Lambda quotas", execution processes and threads */
+#define SIGNALS_MAX   1024ull
 #define MEMLOCK_BYTES (64ull << 10)
 #define DNS_ADDRESS   "10.0.2.3" /* node/net.h */
 #define HOST_NAME     "wick"
@@ -229,6 +230,8 @@ static void add_limits(struct maker *m)
 	rlimit(m, RLIMIT_NPROC, PROCESSES_MAX);
 	rlimit(m, RLIMIT_MEMLOCK, MEMLOCK_BYTES);
 	rlimit(m, RLIMIT_MSGQUEUE, 0);
+	rlimit(m, RLIMIT_SIGPENDING, SIGNALS_MAX); /* they are counted by user, and all boxes are one */
+	rlimit(m, RLIMIT_RTPRIO, 0);
 }
 
 /* The kernel forbids a process under Landlock to mount anything, so one that makes boxes of its own goes without. */
