@@ -1,7 +1,7 @@
 /* Only in builds with AddressSanitizer: its search for leaks looks into /proc, which wick-net cannot when it ends. */
-const char *__asan_default_options(void);
+int __lsan_is_turned_off(void);
 
-const char *__asan_default_options(void)
+int __lsan_is_turned_off(void)
 {
-	return "detect_leaks=0";
+	return 1;
 }

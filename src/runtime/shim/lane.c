@@ -67,7 +67,8 @@ void lane_say(struct shim_lane *l, enum frame_type type, const uint8_t id[static
 	for (size_t i = 0; i < ARRAY_SIZE(iov); i++) {
 		size_t skip = MIN((size_t)n, iov[i].iov_len);
 
-		buf_add(&l->out, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip);
+		if (iov[i].iov_len > skip)
+			buf_add(&l->out, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip);
 		n -= (ssize_t)skip;
 	}
 	if (lane_is_full(l))
