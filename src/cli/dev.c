@@ -76,6 +76,7 @@ struct dev {
 	size_t n_reports;
 	char own[ID_SIZE]; /* the request that was answered last, until its REPORT has come */
 	bool hinted;
+	bool away; /* the server, and that was said */
 };
 
 static const struct plan_function *function_of(const struct dev *d)
@@ -338,6 +339,21 @@ static void start_invoke(struct dev *d)
 
 /* ---- the log ---- */
 
+/* What the follower itself says: the server went away, or is back. One that never met the server ends and is started
+ * again, and says the same each time. */
+static void take_word(struct dev *d, struct str line)
+{
+	ssize_t at = str_find(line, STR("logs: "));
+
+	if (str_find(line, STR("no answer from ")) < 0) {
+		dev_say(0, TONE_DIM, "log", at < 0 ? line : str_sub(line, (size_t)at + 6, line.n));
+		return;
+	}
+	if (!d->away)
+		dev_say(0, TONE_DIM, "log", STR("the server is away, waiting for it"));
+	d->away = true;
+}
+
 static void take_record(struct dev *d, struct str line, bool held)
 {
 	struct err ignored = ERR_NULL;
@@ -350,12 +366,10 @@ static void take_record(struct dev *d, struct str line, bool held)
 
 	err_done(&ignored);
 	if (!r.text.p) {
-		/* What the follower itself says: the server went away, or is back. */
-		ssize_t at = str_find(line, STR("logs: "));
-
-		dev_say(0, TONE_DIM, "log", at < 0 ? line : str_sub(line, (size_t)at + 6, line.n));
+		take_word(d, line);
 		return;
 	}
+	d->away = false;
 	if (!str_starts(r.text, STR("REPORT "))) {
 		dev_show_record(&r);
 	} else if (d->own[0] && str_eqz(r.id, d->own)) {

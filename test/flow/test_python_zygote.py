@@ -118,12 +118,12 @@ def test_environment_of_the_zygote_is_no_worker_s(folder):
 
 def test_imports_are_told(worker):
     code = "import boto3, app_part\nfrom PIL import Image\n" + ECHO
-    pathlib.Path(worker.folder, "app_part.py").write_text("import yaml\n")
+    pathlib.Path(worker.folder, "app_part.py").write_text("import pytest\n")
     w = worker(code)
-    assert sorted(imports(w.ready)) == ["PIL", "boto3", "yaml"]
+    assert sorted(imports(w.ready)) == ["PIL", "boto3", "pytest"]
     assert imports(w.invoke(1)) == []
     w = worker(code, imports=BIG)
-    assert sorted(imports(w.ready)) == ["PIL", "boto3", "yaml"]
+    assert sorted(imports(w.ready)) == ["PIL", "boto3", "pytest"]
 
 
 def test_imports_of_the_first_invocation_are_told(worker):
