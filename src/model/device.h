@@ -12,10 +12,10 @@
 
 /* How the share of a slice is held, from the strongest to the weakest. */
 enum device_rung {
-	RUNG_NONE,  /* there is nothing to hold: a CPU slice is held by the box's control group */
-	RUNG_MIG,   /* a MIG instance: hard, in compute and memory */
-	RUNG_WHOLE, /* the slice is the whole device: hard */
-	RUNG_MPS,   /* an MPS daemon of the device: threads and memory are limited by the driver */
+	RUNG_NONE,    /* there is nothing to hold: a CPU slice is held by the box's control group */
+	RUNG_MIG,     /* a MIG instance: hard, in compute and memory */
+	RUNG_WHOLE,   /* the slice is the whole device: hard */
+	RUNG_MPS,     /* an MPS daemon of the device: threads and memory are limited by the driver */
 	RUNG_WATCHED, /* only placed and watched: a worker over its memory is ended */
 	DEVICE_RUNGS,
 };
@@ -34,21 +34,22 @@ struct device_mig {
 };
 
 struct device {
-	struct str id;    /* unique on its node and stable: UUID of NVML, "pci-0000:01:00.0", "opencl-0-0", "cpu", "NAME-0" */
+	struct str
+		id; /* unique on its node and stable: UUID of NVML, "pci-0000:01:00.0", "opencl-0-0", "cpu", "NAME-0" */
 	struct str kind;  /* "gpu", "accelerator", "cpu", or what the settings declare ("fpga") */
 	struct str model; /* for people and prices: "NVIDIA H200" */
 	enum device_source source;
-	uint64_t memory_mb; /* 0: not known, then a slice's memory is not accounted for */
-	uint32_t index;     /* NVML's, of /dev/nvidiaN; for others their order */
-	struct str pci;     /* "0000:01:00.0"; n == 0: none */
-	struct str driver;  /* version; n == 0: not known */
-	struct str capability; /* compute capability, "9.0" */
-	bool mps;              /* an MPS daemon may serve it: fractions are held by RUNG_MPS */
+	uint64_t memory_mb;     /* 0: not known, then a slice's memory is not accounted for */
+	uint32_t index;         /* NVML's, of /dev/nvidiaN; for others their order */
+	struct str pci;         /* "0000:01:00.0"; n == 0: none */
+	struct str driver;      /* version; n == 0: not known */
+	struct str capability;  /* compute capability, "9.0" */
+	bool mps;               /* an MPS daemon may serve it: fractions are held by RUNG_MPS */
 	struct device_mig *mig; /* the card is in MIG mode; n_mig may be 0 then: it has no instance */
 	size_t n_mig;
 	bool mig_mode;
 	/* For the box (declared, or found): what becomes visible to a worker that holds a slice. */
-	struct str *files;     /* device files, "/dev/dri/renderD128" */
+	struct str *files; /* device files, "/dev/dri/renderD128" */
 	size_t n_files;
 	struct str *libraries; /* files or folders of the host, bound read-only at the same path */
 	size_t n_libraries;

@@ -46,6 +46,10 @@ enum frame_type {
 	FRAME_END = 8,         /* no more CHUNKs of this id in this direction */
 	FRAME_WINDOW_MORE = 9, /* meta: WINDOW, so many bytes of CHUNKs have been used up */
 	FRAME_CANCEL = 10,     /* to the worker: nobody waits for this answer any more; it is still answered */
+	/* From a remote node about its worker, on the worker's lane (link/carrier.h). */
+	FRAME_LOG = 11,  /* body: what the worker printed, before what it sent next */
+	FRAME_LATE = 12, /* the invocation of this id is over its LIMIT_MS; the worker is being ended for it */
+	FRAME_OVER = 13, /* the worker's end of the lane is closed, nothing follows; meta: HOW, UNREAD... */
 };
 #define FRAME_CHUNK_MAX (64u << 10)
 
@@ -65,6 +69,11 @@ enum frame_key {
 	FRAME_KEY_STATUS = 13,     /* u64: HTTP status */
 	FRAME_KEY_BOX_US = 14,     /* u64: from the clone to the closed box */
 	FRAME_KEY_WINDOW = 15,     /* u64: bytes */
+	/* Between gate and remote node */
+	FRAME_KEY_LIMIT_MS = 16, /* u64: INVOKE: how long the run may take, by the node's own clock */
+	FRAME_KEY_RUN_US = 17,   /* u64: RESULT, ERROR: how long it took, by the node's own clock */
+	FRAME_KEY_HOW = 18,      /* u64: enum lane_end */
+	FRAME_KEY_UNREAD = 19,   /* 16 bytes: id of an INVOKE that the worker never read */
 };
 
 struct frame {
