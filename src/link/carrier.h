@@ -30,13 +30,13 @@ struct carriers *carriers_free(struct carriers *cs); /* all carriers are gone */
 
 /* The longest frame that is taken is of body_max bytes and FRAME_META_MAX. */
 struct carrier *carrier_new(struct carriers *cs, size_t body_max, const struct carrier_handler *h, void *arg);
-struct carrier *carrier_free(struct carrier *c); /* resets its stream */
+struct carrier *carrier_free(struct carrier *c);                                    /* resets its stream */
 void carrier_handle(struct carrier *c, const struct carrier_handler *h, void *arg); /* a new owner */
 
 /* A connection is there: opens a stream for it (gate), or takes the one that came (node). An older stream is left. */
 void carrier_request(struct carrier *c, struct h2 *conn, const char *path, const struct kv *headers, size_t n);
 void carrier_respond(struct carrier *c, struct h2_stream *s, const struct kv *headers, size_t n);
-void carrier_detach(struct carrier *c);       /* the connection is gone or is not to be used any more */
+void carrier_detach(struct carrier *c); /* the connection is gone or is not to be used any more */
 bool carrier_attached(const struct carrier *c);
 /* Begins anew, as if just made: the other side does not hold it any more. */
 void carrier_restart(struct carrier *c);
@@ -44,7 +44,9 @@ void carrier_restart(struct carrier *c);
 /* Sends a frame; everything is copied. meta and more: encoded fields, one after the other. */
 void carrier_send(struct carrier *c, enum frame_type type, const uint8_t id[static 16], struct str meta,
 		  struct str more, struct str body);
-bool carrier_full(const struct carrier *c); /* what takes its time should not be added now */
+/* The same of a frame (or several) whose header and meta are head; the last one's body follows. */
+void carrier_send_encoded(struct carrier *c, struct str head, struct str body);
+bool carrier_full(const struct carrier *c);    /* what takes its time should not be added now */
 bool carrier_drained(const struct carrier *c); /* everything was acknowledged */
 
 /* The protocol without a connection; for the tests, and what the stream's events are made of. */

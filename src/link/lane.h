@@ -1,14 +1,19 @@
-/* The gate's end of a lane: the conversation with one worker over its socket, and the pipe its output comes by.
+/* The near end of a lane: the conversation with one worker. Held by the gate; for a worker on a remote node by the
+ * node, whose gate has a lane made of frames that the node sends on (lane_new_remote).
+ *
+ * A worker on this machine has a socket, and a pipe that its output comes by.
  * Any number of invocations at once, told apart by id; whose turn it is to say what is the handler's to check, the lane
  * checks the form. No ACK frame on a local socket: when a worker dies with bytes unread in its receive queue, the
  * kernel reports ECONNRESET instead of end-of-file (unix(7) stream sockets), and if the last that was sent is an
- * INVOKE, that one was never wholly read; a remote carrier sends ACK. Loop thread only. */
+ * INVOKE, that one was never wholly read; a remote node says which those were in
+ * OVER. Loop thread only. */
 #pragma once
 
 #include "base/list.h"
 #include "sys/loop.h"
 #include "wire/frame.h"
 
+struct carrier;
 struct lane;
 
 /* The longest body of a frame from a worker: Lambda's 6 MiB and room for what an error says around it. */
@@ -31,16 +36,21 @@ struct lane_handler {
 	 * frame, once at most. */
 	void (*boxed)(void *arg, int listen_fd, uint64_t box_us);
 	void (*output)(void *arg, struct str bytes); /* raw bytes of stdout and stderr, in order */
+	/* Remote: the run of this id has taken longer than its limit; its worker is being ended for it. Or NULL. */
+	void (*late)(void *arg, const uint8_t id[static 16]);
 	void (*ended)(void *arg,
 		      enum lane_end how); /* once; all output was given before; call lane_free in or after it */
 };
 
 struct lane *lane_new(struct loop *l, int sock, int log_pipe /* both taken over */, const struct lane_handler *h,
 		      void *arg);
+/* Of a worker on a remote node, over its carrier (taken over; its handler is set here). */
+struct lane *lane_new_remote(struct carrier *c, const struct lane_handler *h, void *arg);
 struct lane *lane_free(struct lane *ln);
 struct lane_invoke {
 	uint8_t id[16];
 	uint64_t deadline_ms;
+	uint64_t limit_ms;                     /* for a remote node; 0: not said */
 	struct str arn, trace, client_context; /* p == NULL: none */
 	bool stream;                           /* the answer is taken as it comes */
 	struct str more;                       /* further fields of the meta, encoded (METHOD, TARGET, HEADER) */
@@ -51,7 +61,8 @@ struct lane_invoke {
 /* Sends INVOKE; what the socket does not take at once is sent as it drains. event must live until RESULT, ERROR or
  * ended: a worker that answers before it was sent everything is LANE_BROKEN. */
 void lane_send_invoke(struct lane *ln, const struct lane_invoke *in);
-/* Sends CHUNK, END, WINDOW_MORE or CANCEL. meta: encoded fields; what the socket does not take is copied. */
+/* Sends CHUNK, END, WINDOW_MORE or CANCEL, or an INVOKE that came from elsewhere. meta: encoded fields; what cannot be
+ * sent at once is copied. */
 void lane_send(struct lane *ln, enum frame_type type, const uint8_t id[static 16], struct str meta, struct str body);
 /* After ended: the INVOKE of this id was never wholly read, the function has not seen it. */
 bool lane_unread(const struct lane *ln, const uint8_t id[static 16]);
@@ -67,5 +78,6 @@ bool lane_full(const struct lane *ln);
 void lane_wait(struct lane *ln, struct lane_waiter *w); /* fn once, when there is room; not when the lane ends */
 void lane_unwait(struct lane_waiter *w);                /* nothing when it does not wait */
 
-/* Reading output pauses while the reader cannot take more (backpressure to a worker that prints). */
+/* Nothing is read of the worker while who it is for cannot take more. Nothing for remote lanes. */
+void lane_pause(struct lane *ln, bool on);
 void lane_drain_output(struct lane *ln); /* reads what is in the pipe now */
