@@ -106,7 +106,9 @@ static int open_all(struct gate *g, struct err *err)
 	g->functions = functions_new(g);
 	g->pool = pool_new(g);
 	g->reap = reap_new(g);
-	g->nodes = nodes_open(g);
+	g->nodes = nodes_open(g, err);
+	if (!g->nodes)
+		return -1;
 	g->provision = provision_new(g);
 	g->jobs = jobs_new(g);
 	return front_open(g, err);

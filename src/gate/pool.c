@@ -12,8 +12,6 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#include <signal.h>
-
 #define FREEZE_AFTER_MS 1000   /* idle for so long: no CPU any more */
 #define RELIEF_MAX      16     /* workers ended in a second because memory is short */
 #define YOUNG_US        100000 /* a start that takes longer does not wait for a core */
@@ -29,7 +27,7 @@ const char *worker_state_name(enum worker_state s)
 {
 	static const char *const names[WORKER_STATES] = {
 		[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init",     [WORKER_IDLE] = "idle",
-		[WORKER_BUSY] = "busy",       [WORKER_ENDING] = "ending",
+		[WORKER_BUSY] = "busy",       [WORKER_AWAY] = "away", [WORKER_ENDING] = "ending",
 	};
 
 	return names[s];
@@ -38,6 +36,12 @@ const char *worker_state_name(enum worker_state s)
 static bool is_starting(enum worker_state s)
 {
 	return s == WORKER_WAITING || s == WORKER_INIT;
+}
+
+/* Counts with those that its function has. */
+static bool is_live(enum worker_state s)
+{
+	return s != WORKER_ENDING && s != WORKER_AWAY;
 }
 
 /* ---- sums ---- */
@@ -135,10 +139,12 @@ void worker_set_state(struct worker *w, enum worker_state s, const char *why)
 		pool_list_remove(&p->starting, w);
 	leave(w);
 	enter(w, s);
-	if (is_starting(from) && !is_starting(s))
+	if (!is_starting(from) && is_starting(s))
+		pool_list_push(&p->starting, w);
+	if (is_starting(from) != is_starting(s))
 		pool_recount(w->fn);
-	if (s == WORKER_ENDING && from != WORKER_ENDING) {
-		w->fn->live--;
+	if (is_live(from) != is_live(s)) {
+		w->fn->live += is_live(s) ? 1 : -1;
 		reckon_memory(w->fn);
 	}
 }
@@ -163,7 +169,7 @@ void pool_remove(struct worker *w)
 		pool_list_remove(&p->starting, w);
 	leave(w);
 	pool_recount(w->fn);
-	if (w->state != WORKER_ENDING) {
+	if (is_live(w->state)) {
 		w->fn->live--;
 		reckon_memory(w->fn);
 	}
@@ -291,37 +297,32 @@ void pool_tend(struct gate *g)
 		pool_list_push(&p->frozen, w);
 		w->frozen = true;
 		p->sums.frozen++;
-		nodes_freeze(g, w->id, true);
+		nodes_freeze(w, true);
 	}
 }
 
-void pool_thaw(struct worker *w)
+static void unfreeze(struct worker *w)
 {
-	if (!w->frozen)
-		return;
 	if (w->state == WORKER_IDLE) {
 		pool_list_remove(&w->g->pool->frozen, w);
 		pool_list_push(&w->g->pool->idle, w);
 	}
 	w->frozen = false;
 	w->g->pool->sums.frozen--;
-	nodes_freeze(w->g, w->id, false);
 }
 
-void pool_node_down(struct gate *g)
+void pool_thaw(struct worker *w)
 {
-	size_t n = 0;
-	struct worker **all = xnew_n(struct worker *, g->pool->by_id.n);
-	struct str id;
-	void *v;
+	if (!w->frozen)
+		return;
+	unfreeze(w);
+	nodes_freeze(w, false);
+}
 
-	for (size_t i = 0; map_next(&g->pool->by_id, &i, &id, &v);)
-		all[n++] = v;
-	for (size_t i = 0; i < n; i++) {
-		/* Those whose lane is open end when it closes: the workers die with their node. */
-		all[i]->node_gone = true;
-		if (!all[i]->exited)
-			worker_exited(all[i], 0, SIGKILL, false);
-	}
-	free(all);
+void pool_away(struct worker *w)
+{
+	if (w->frozen)
+		unfreeze(w);
+	w->before = w->state;
+	worker_set_state(w, WORKER_AWAY, "its node is away");
 }

@@ -8,8 +8,9 @@ struct fn;
 struct fn_group;
 struct worker;
 
-/*	WAITING for the node's word -> INIT until READY -> IDLE <-> BUSY -> ENDING until the node reports the exit */
-enum worker_state { WORKER_WAITING, WORKER_INIT, WORKER_IDLE, WORKER_BUSY, WORKER_ENDING, WORKER_STATES };
+/*	WAITING for the node's word -> INIT until READY -> IDLE <-> BUSY -> ENDING until the node reports the exit.
+ *	AWAY: its node is, and it has nothing in hand; it is what it was when that is back. */
+enum worker_state { WORKER_WAITING, WORKER_INIT, WORKER_IDLE, WORKER_BUSY, WORKER_AWAY, WORKER_ENDING, WORKER_STATES };
 
 /* Of all functions. An invocation or a starting worker is shared when it is neither under a reservation nor covered by
  * provisioned concurrency: such share what the account's limit leaves. */
@@ -17,7 +18,7 @@ struct pool_sums {
 	unsigned running;                       /* invocations that workers have in hand */
 	unsigned shared_running, shared_active; /* the shared of them; and with the shared workers on their way */
 	unsigned workers[WORKER_STATES], frozen;
-	uint64_t memory_kib; /* what all workers that are not ENDING are reckoned with (place_estimate_kib) */
+	uint64_t memory_kib; /* what all live workers are reckoned with (place_estimate_kib) */
 };
 
 struct pool *pool_new(struct gate *g);
@@ -33,7 +34,6 @@ bool pool_evict_idle(struct gate *g, const struct fn *but);
 /* Every second, while there are workers: ends those that were idle for their function's time, and freezes those that
  * were idle for a moment. */
 void pool_tend(struct gate *g);
-void pool_node_down(struct gate *g); /* the node is gone, and with it its workers */
 
 /* For worker.c, functions.c and provision.c */
 void pool_add(struct worker *w);    /* as WAITING */
@@ -41,6 +41,8 @@ void pool_remove(struct worker *w); /* from everything */
 void worker_set_state(struct worker *w, enum worker_state s, const char *why);
 const char *worker_state_name(enum worker_state s);
 void pool_thaw(struct worker *w);   /* nothing when it is not frozen */
+/* Of one with nothing in hand. What it is frozen for is its node's to know now: an INVOKE thaws it there. */
+void pool_away(struct worker *w);
 void pool_run_began(struct fn *fn); /* an invocation was given to one of its workers */
 void pool_run_ended(struct fn *fn);
 void pool_recount(struct fn *fn);           /* its provisioned concurrency or its reservation is another */

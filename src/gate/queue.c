@@ -103,10 +103,10 @@ void queue_view(const struct fn *fn, struct place_view *v)
 		.cpus = nodes_cpus(g),
 		.starts = pool_starts(g),
 		.starts_limit = place_starts_limit(nodes_cpus(g)),
-		.memory_all_mb = nodes_memory_mb(g),
+		.memory_all_mb = nodes_memory_largest_mb(g),
 	};
 	v->memory_free_mb =
-		place_memory_free_mb(v->memory_all_mb, nodes_memory_free_mb(g), pool_sums(g)->memory_kib >> 10);
+		place_memory_free_mb(nodes_memory_mb(g), nodes_memory_free_mb(g), pool_sums(g)->memory_kib >> 10);
 	view_limits(fn, v);
 	view_start(fn, v);
 }
@@ -269,8 +269,14 @@ static bool serve(struct fn *fn, unsigned most)
 	set_hungry(fn, n < d.starts || is_shared(d.reason));
 	set_timer(fn, d.again_us);
 	got += n;
-	for (; n > 0; n--)
-		worker_start(fn, fn->queue.n == 0);
+	for (; n > 0; n--) {
+		if (worker_start(fn, fn->queue.n == 0))
+			continue;
+		/* There is room, but on no node that is fit for it. */
+		fn->reason = WAIT_NO_PLACE;
+		set_hungry(fn, true);
+		return got > n;
+	}
 	return got > 0;
 }
 

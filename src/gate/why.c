@@ -74,6 +74,9 @@ void wait_text(struct buf *b, enum wait_reason r, const struct place_view *v)
 	case WAIT_FAIR_SHARE:
 		buf_adds(b, "The machine is full, and functions that wait as well have less of it.");
 		break;
+	case WAIT_NO_PLACE:
+		buf_adds(b, "No node that is fit for it has room.");
+		break;
 	case WAIT_REASON_COUNT:
 		break;
 	}

@@ -17,7 +17,8 @@
 	X(CRASH_LOOPING, "crash-looping") /* its starts fail; who calls is told so at once */                          \
 	X(BACKING_OFF, "backing-off")     /* a start has failed; the next try is soon */                               \
 	X(STARTS, "starts-at-once")       /* others are starting, and more would only slow them down */                \
-	X(FAIR_SHARE, "fair-share")       /* others who wait have less */
+	X(FAIR_SHARE, "fair-share")       /* others who wait have less */                                              \
+	X(NO_PLACE, "no-place")           /* no node that is fit for it has room (gate/place_node.h says why) */
 
 #define WAIT_ENUM(name, text) WAIT_##name,
 enum wait_reason { WAIT_REASONS(WAIT_ENUM) WAIT_REASON_COUNT };

@@ -11,10 +11,11 @@
 #include "gate/fn.h"
 #include "gate/front.h"
 #include "gate/logs.h"
-#include "gate/nodes.h"
+#include "gate/node.h"
 #include "gate/queue.h"
 #include "gate/reap.h"
 #include "gate/stream.h"
+#include "link/carrier.h"
 #include "model/limits.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -28,10 +29,13 @@
 #define WORDS_MAX      2048         /* last words that are kept */
 #define KEYS_MARGIN_MS 3600000      /* a worker is not given work with keys that end sooner */
 #define KILL_WAIT_MS   5000
+#define REMOTE_GRACE_US 2000000ull
 #define TRIES_MAX      2 /* an invocation that two workers died without reading is answered with an error */
 
 void worker_free(struct worker *w)
 {
+	if (w->node)
+		node_workers_remove(&w->node->workers, w);
 	pool_remove(w);
 	front_unlisten(w->door);
 	front_unlisten(w->init_door);
@@ -113,7 +117,7 @@ struct invocation *worker_invocation(const struct worker *w, const uint8_t id[st
 
 static void update_room(struct worker *w)
 {
-	bool room = w->state == WORKER_BUSY && w->runs.n < w->concurrency && !w->retiring;
+	bool room = w->state == WORKER_BUSY && w->runs.n < w->concurrency && !w->retiring && !w->away;
 
 	if (room == roomy_list_linked(w))
 		return;
@@ -157,9 +161,13 @@ static void set_deadline(struct worker *w, uint64_t at_us)
 	timer_set(w->deadline, at_us > now ? (at_us - now + 999) / 1000 : 1);
 }
 
+/* A remote node ends a run that takes too long by its own clock. The gate waits a little longer for its word, and
+ * answers without it when the node is away. */
 static uint64_t deadline_of(const struct invocation *inv)
 {
-	return inv->run_began_us + inv->fn->def.timeout_s * 1000000ull;
+	bool remote = inv->worker->node && inv->worker->node->link;
+
+	return inv->run_began_us + inv->fn->def.timeout_s * 1000000ull + (remote ? REMOTE_GRACE_US : 0);
 }
 
 void worker_run_begins(struct worker *w, struct invocation *inv)
@@ -227,17 +235,30 @@ static void next_run(struct worker *w)
 	queue_pump(w->fn);
 }
 
-static void answered(struct worker *w, const struct frame *f, struct invocation *inv, struct str error_type)
+struct meta {
+	struct str error_type, imports;
+	uint64_t max_rss_kib, run_us;
+};
+
+/* What a remote node measured, which cannot be longer than it took from here. */
+static void run_took(const struct worker *w, struct invocation *inv, uint64_t us)
+{
+	if (w->node && w->node->link && us)
+		inv->run_ended_us = MIN(inv->run_began_us + us, clock_mono_us());
+}
+
+static void answered(struct worker *w, const struct frame *f, struct invocation *inv, const struct meta *m)
 {
 	char type[96];
 
+	run_took(w, inv, m->run_us);
 	release(w, inv);
 	if (f->body.n > LIMIT_PAYLOAD_SYNC) {
 		invocation_error(inv, USAGE_FUNCTION_ERROR, "Function.ResponseSizeTooLarge",
 				 "Response payload size exceeded maximum allowed payload size (%llu bytes).",
 				 LIMIT_PAYLOAD_SYNC);
 	} else if (f->type == FRAME_ERROR) {
-		snprintf(type, sizeof(type), "%.*s", STR_ARG(error_type));
+		snprintf(type, sizeof(type), "%.*s", STR_ARG(m->error_type));
 		invocation_over(inv, USAGE_FUNCTION_ERROR, type, f->body);
 	} else {
 		invocation_over(inv, USAGE_OK, NULL, f->body);
@@ -408,11 +429,6 @@ static void init_failed(struct worker *w, const struct frame *f, struct str type
 	buf_add_str(&w->init_error, f->body);
 }
 
-struct meta {
-	struct str error_type, imports;
-	uint64_t max_rss_kib;
-};
-
 static void read_meta(const struct frame *f, struct meta *ret)
 {
 	struct str value;
@@ -426,6 +442,8 @@ static void read_meta(const struct frame *f, struct meta *ret)
 			ret->imports = value;
 		else if (key == FRAME_KEY_MAX_RSS_KIB)
 			frame_meta_u64(f, key, &ret->max_rss_kib);
+		else if (key == FRAME_KEY_RUN_US)
+			frame_meta_u64(f, key, &ret->run_us);
 	}
 }
 
@@ -446,7 +464,7 @@ static void run_frame(struct worker *w, const struct frame *f, struct invocation
 	switch (f->type) {
 	case FRAME_RESULT:
 	case FRAME_ERROR:
-		answered(w, f, inv, m->error_type);
+		answered(w, f, inv, m);
 		break;
 	case FRAME_HEAD:
 	case FRAME_CHUNK:
@@ -475,7 +493,7 @@ static void lane_frame(void *arg, const struct frame *f)
 			pool_measured(w, w->max_rss_kib);
 	}
 	if (m.imports.n)
-		nodes_learnt(w->g, w->fn, m.imports);
+		nodes_learnt(w, m.imports);
 	if (inv)
 		run_frame(w, f, inv, &m);
 	else if (f->type == FRAME_READY && w->state == WORKER_INIT)
@@ -504,15 +522,35 @@ static void lane_ended(void *arg, enum lane_end how)
 	w->lane_end = how;
 	if (w->state != WORKER_ENDING)
 		worker_set_state(w, WORKER_ENDING, "its lane has ended");
-	nodes_stop_worker(w->g, w->id, how == LANE_BROKEN ? "broken lane" : "lane ended",
+	nodes_stop_worker(w, how == LANE_BROKEN ? "broken lane" : "lane ended",
 			  how == LANE_BROKEN ? 0 : 2000);
 	bury(w);
+}
+
+static void run_is_late(struct worker *w, struct invocation *inv)
+{
+	w->late = inv;
+	worker_retire(w, "an invocation timed out");
+	inv->run_ended_us = clock_mono_us();
+	w->deadline_us = 0;
+	set_deadline(w, inv->run_ended_us + KILL_WAIT_MS * 1000);
+}
+
+/* A remote node ends it. */
+static void lane_late(void *arg, const uint8_t id[static 16])
+{
+	struct worker *w = arg;
+	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, id) : NULL;
+
+	if (inv && !w->late)
+		run_is_late(w, inv);
 }
 
 static const struct lane_handler lane_events = {
 	.frame = lane_frame,
 	.boxed = lane_boxed,
 	.output = output,
+	.late = lane_late,
 	.ended = lane_ended,
 };
 
@@ -548,7 +586,7 @@ static void init_too_long(struct worker *w)
 		snprintf(w->init_error_type, sizeof(w->init_error_type), "Sandbox.Timedout");
 	}
 	set_deadline(w, clock_mono_us() + KILL_WAIT_MS * 1000);
-	nodes_stop_worker(w->g, w->id, "initialisation took too long", 0);
+	nodes_stop_worker(w, "initialisation took too long", 0);
 }
 
 /* First the worker is killed; its invocations are answered when its lane has ended, so that all it printed is in the
@@ -573,16 +611,13 @@ static void deadline(void *arg)
 		set_deadline(w, deadline_of(inv));
 		return;
 	}
-	w->late = inv;
-	worker_retire(w, "an invocation timed out");
-	inv->run_ended_us = clock_mono_us();
-	set_deadline(w, inv->run_ended_us + KILL_WAIT_MS * 1000);
-	nodes_stop_worker(w->g, w->id, "timeout", 0);
+	run_is_late(w, inv);
+	nodes_stop_worker(w, "timeout", 0);
 }
 
 /* ---- what others ask of it ---- */
 
-void worker_start(struct fn *fn, bool provisioned)
+static struct worker *worker_new(struct fn *fn, bool provisioned)
 {
 	struct worker *w = xnew(struct worker);
 	struct gate *g = fn->g;
@@ -591,15 +626,44 @@ void worker_start(struct fn *fn, bool provisioned)
 	w->fn = fn_ref(fn);
 	w->provisioned = provisioned;
 	w->concurrency = fn->concurrency;
+	w->asked_us = clock_mono_us();
+	w->deadline = timer_new(g->loop, deadline, w);
+	return w;
+}
+
+bool worker_start(struct fn *fn, bool provisioned)
+{
+	struct worker *w = worker_new(fn, provisioned);
+	struct gate *g = fn->g;
+
 	random_bytes(w->id, sizeof(w->id));
 	uuid_make_v4(w->id);
 	uuid_format(w->id, w->id_text);
-	w->asked_us = clock_mono_us();
-	w->deadline = timer_new(g->loop, deadline, w);
 	pool_add(w);
 	set_deadline(w, w->asked_us + g->conf.s.init_limit_ms * 1000);
 	reap_kick(g);
-	nodes_start_worker(g, w);
+	if (nodes_start_worker(g, w))
+		return true;
+	worker_free(w);
+	return false;
+}
+
+void worker_adopt(struct fn *fn, struct node *n, const struct worker_past *past, struct carrier *lane)
+{
+	struct worker *w = worker_new(fn, past->provisioned);
+
+	memcpy(w->id, past->id, sizeof(w->id));
+	uuid_format(w->id, w->id_text);
+	w->keys_expire_ms = past->keys_expire_ms;
+	w->concurrency = MIN(MAX(past->concurrency, 1u), fn->opt.concurrency);
+	w->started_us = w->boxed_us = w->ready_us = w->asked_us;
+	w->used = true;
+	pool_add(w);
+	w->node = n;
+	node_workers_push(&n->workers, w);
+	w->lane = lane_new_remote(lane, &lane_events, w);
+	worker_set_state(w, WORKER_IDLE, "it was there before this gate");
+	reap_kick(fn->g);
 }
 
 void worker_end(struct worker *w, const char *reason)
@@ -615,10 +679,19 @@ void worker_end(struct worker *w, const char *reason)
 		w->lane = lane_free(w->lane);
 		w->lane_over = true;
 	}
-	nodes_stop_worker(w->g, w->id, reason, idle ? 2000 : 0);
+	nodes_stop_worker(w, reason, idle ? 2000 : 0);
 }
 
 /* ---- reports of the node ---- */
+
+static void process_runs(struct worker *w)
+{
+	w->started_us = clock_mono_us();
+	if (!w->overdue) { /* what went before was not its own doing */
+		w->deadline_us = 0;
+		set_deadline(w, w->started_us + w->g->conf.s.init_limit_ms * 1000);
+	}
+}
 
 void worker_started(struct worker *w, int lane_fd, int log_fd)
 {
@@ -627,13 +700,51 @@ void worker_started(struct worker *w, int lane_fd, int log_fd)
 		close(log_fd);
 		return;
 	}
-	w->started_us = clock_mono_us();
-	if (!w->overdue) { /* what went before was not its own doing */
-		w->deadline_us = 0;
-		set_deadline(w, w->started_us + w->g->conf.s.init_limit_ms * 1000);
-	}
+	process_runs(w);
+	w->local = true;
 	w->lane = lane_new(w->g->loop, lane_fd, log_fd, &lane_events, w);
 	worker_set_state(w, WORKER_INIT, "its process runs");
+}
+
+void worker_started_remote(struct worker *w, struct carrier *lane)
+{
+	if (w->state != WORKER_WAITING) {
+		carrier_free(lane);
+		return;
+	}
+	process_runs(w);
+	w->lane = lane_new_remote(lane, &lane_events, w);
+	worker_set_state(w, WORKER_INIT, "its process runs");
+}
+
+/* What it has in hand stays in hand: the node keeps it, and the answer, until it is back or the run's time is over. */
+void worker_away(struct worker *w, bool away)
+{
+	if (w->away == away || w->state == WORKER_ENDING)
+		return;
+	w->away = away;
+	if (w->state == WORKER_BUSY) {
+		update_room(w);
+		return;
+	}
+	if (away) {
+		pool_away(w);
+		return;
+	}
+	worker_set_state(w, w->before, "its node is back");
+	if (w->state == WORKER_IDLE && (w->retiring || w->fn->stale))
+		worker_end(w, "the function was changed");
+}
+
+void worker_node_gone(struct worker *w)
+{
+	w->node_gone = true;
+	if (w->lane && !w->lane_over && !w->local) {
+		w->lane = lane_free(w->lane);
+		w->lane_over = true;
+	}
+	if (!w->exited)
+		worker_exited(w, 0, SIGKILL, false);
 }
 
 void worker_door(struct worker *w, int fd)

@@ -7,12 +7,17 @@
 #include "gate/pool.h"
 #include "link/lane.h"
 
+struct node;
+
 struct worker {
 	uint8_t id[16];
 	char id_text[37];
 	struct gate *g;
-	struct fn *fn; /* a reference */
+	struct fn *fn;     /* a reference */
+	struct node *node; /* where it runs; NULL: that is gone, or not chosen yet */
+	struct list_link on_node;
 	enum worker_state state;
+	enum worker_state before; /* AWAY: what it was */
 	struct list_link on_state; /* in fn->workers[state] */
 	struct list_link on_pool;  /* in the pool's list of those that start (oldest first), idle or are frozen */
 	struct list_link on_roomy; /* in fn->roomy: BUSY, and takes one more */
@@ -31,6 +36,8 @@ struct worker {
 	uint32_t max_rss_kib;
 	int64_t idle_since_ms, keys_expire_ms;
 	bool frozen;
+	bool local; /* its lane is its own socket */
+	bool away;  /* its node is: nothing can be said to it now */
 	bool overdue;           /* its initialisation took too long; it is being killed */
 	bool retiring;          /* takes nothing more, and ends when it has nothing in hand */
 	bool provisioned;       /* started before it was asked for */
@@ -47,8 +54,10 @@ struct worker {
 DEFINE_LIST(worker_list, struct worker, on_state)
 DEFINE_LIST(pool_list, struct worker, on_pool)
 DEFINE_LIST(roomy_list, struct worker, on_roomy)
+DEFINE_LIST(node_workers, struct worker, on_node)
 
-void worker_start(struct fn *fn, bool provisioned);
+/* False: no node has room for it now. */
+bool worker_start(struct fn *fn, bool provisioned);
 void worker_free(struct worker *w);
 void worker_end(struct worker *w, const char *reason);    /* idle: closes the lane; otherwise the node kills it */
 void worker_retire(struct worker *w, const char *reason); /* ends it once it has nothing in hand */
@@ -59,6 +68,17 @@ void worker_run_begins(struct worker *w, struct invocation *inv);
 struct invocation *worker_invocation(const struct worker *w, const uint8_t id[static 16]); /* NULL: not in its hands */
 void worker_forget(struct worker *w, struct invocation *inv); /* without an outcome: the gate closes */
 /* The node's reports */
+void worker_started_remote(struct worker *w, struct carrier *lane /* taken over */);
+/* One that an earlier life of this gate started, idle on a node that has come back. */
+struct worker_past {
+	uint8_t id[16];
+	int64_t keys_expire_ms;
+	bool provisioned;
+	unsigned concurrency;
+};
+void worker_adopt(struct fn *fn, struct node *n, const struct worker_past *past, struct carrier *lane);
+void worker_away(struct worker *w, bool away); /* its node is, or is back */
+void worker_node_gone(struct worker *w);       /* and it died with it */
 void worker_started(struct worker *w, int lane_fd, int log_fd);
 void worker_door(struct worker *w, int fd); /* of its snapshot; taken over */
 void worker_failed(struct worker *w, struct str type, struct str error, struct str output);

@@ -1,0 +1,55 @@
+/* A node as the gate sees it, for the files that make up nodes.h's other side: nodes.c (all of them), node_start.c (what
+ * a worker is started with), node_link.c and node_stream.c (remote ones). */
+#pragma once
+
+#include "gate/nodes.h"
+#include "gate/worker.h"
+#include "link/peer.h"
+
+/*	DOWN: nothing of it is here -> UP <-> AWAY: its connection is lost, its workers are kept for a while -> DOWN */
+enum node_state { NODE_DOWN, NODE_UP, NODE_AWAY };
+
+struct node_link; /* node_link.h */
+
+struct node {
+	struct list_link on_nodes;
+	struct gate *g;
+	char *name;
+	enum node_state state;
+	struct peer *peer;      /* the local one */
+	struct node_link *link; /* a remote one; NULL: it is the local one */
+	unsigned cpus;
+	uint64_t memory_mb;      /* what it offers for workers */
+	uint64_t memory_free_mb; /* what could be used now, as it said last */
+	json_t *status;          /* the last STATUS */
+	json_t *hello;           /* the last HELLO */
+	struct node_workers workers;
+};
+
+DEFINE_LIST(node_list, struct node, on_nodes)
+
+struct nodes {
+	struct gate *g;
+	struct node_list list;
+	struct node *local;
+	struct node_links *links; /* NULL: remote nodes are not listened for */
+};
+
+struct node *node_new(struct nodes *ns, struct str name);
+/* Its workers are gone as with a node that died. */
+void node_free(struct node *n);
+/* A connection is there and the node has said who it is. */
+void node_hello(struct node *n, const json_t *body);
+/* A message, but HELLO. True: its fds were taken over, so many of them. */
+size_t node_message(struct node *n, enum link_message type, const uint8_t id[static 16], const json_t *body,
+		    const int *fds, size_t n_fds);
+void node_away(struct node *n, const char *reason); /* its workers wait for it */
+void node_back(struct node *n);                     /* and it is back with them */
+void node_gone(struct node *n, const char *reason); /* its workers are dead */
+/* False: it is not there, nothing is said. */
+bool node_say(struct node *n, enum link_message type, const uint8_t id[static 16], json_t *body /* taken */,
+	      const int *fds, size_t n_fds);
+/* START and PREPARE (node_start.c). A worker whose packages are gone fails. */
+void node_start(struct node *n, struct worker *w);
+void node_prepare(struct node *n, const struct function *f);
+extern const uint8_t node_no_id[16];
