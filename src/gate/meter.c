@@ -112,7 +112,8 @@ static void price(struct invocation *inv)
 	u->at_ms = clock_wall_ms();
 	u->memory_mb = def->memory_mb;
 	u->billed_ms = price_billed_ms(u->run_us, u->init_us);
-	u->cost_picousd = price_cost(&inv->r->g->prices, u->memory_mb, u->billed_ms, u->device_slice_ms);
+	u->cost_picousd = price_cost(&inv->r->g->prices, u->memory_mb, u->billed_ms, u->device_slice_ms,
+				     price_slice_second(&inv->r->g->prices, u->device, u->device_kind));
 }
 
 static const char *report_status(enum usage_status s)

@@ -87,6 +87,21 @@ const struct setting settings_table[] = {
 	{SETTING(price_request, "price_request", SETTING_MONEY, "USD", "0.0000002",
 		 "Price of a request. The default is AWS Lambda's (https://aws.amazon.com/lambda/pricing/)."),
 	 .flag = "--price-request", .env = "WICK_PRICE_REQUEST"},
+	{SETTING(price_slices, "price_slices", SETTING_STRING, "LIST", NULL,
+		 "Prices of devices, in USD for a slot (an eighth of a device) over a second: MODEL=USD with commas "
+		 "between, as in NVIDIA H200=0.0001,gpu=0.00005. A model that is not named costs what its kind does. "
+		 "Without it devices are free."),
+	 .flag = "--price-slices", .env = "WICK_PRICE_SLICES"},
+	{SETTING(nodes, "nodes", SETTING_STRING, "ADDR:PORT", NULL,
+		 "Address and port where nodes on other machines connect (wick token makes what they join with), as "
+		 "0.0.0.0:9001. Without it none can."),
+	 .flag = "--nodes", .env = "WICK_NODES"},
+	{SETTING(nodes_url, "nodes_url", SETTING_STRING, "HOST:PORT", NULL,
+		 "How nodes reach that address, where it is not the host of the public URL and the port of nodes."),
+	 .flag = "--nodes-url", .env = "WICK_NODES_URL"},
+	{SETTING(node_away_ms, "node_away", SETTING_DURATION, "TIME", "5m",
+		 "Workers of a node whose connection is lost are kept this long for it to come back."),
+	 .min = 0, .max = 86400000, .flag = "--node-away", .env = "WICK_NODE_AWAY"},
 };
 
 const size_t settings_count = sizeof(settings_table) / sizeof(settings_table[0]);

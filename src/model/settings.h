@@ -33,6 +33,10 @@ struct settings {
 	uint64_t code_cache_bytes; /* unpacked packages on a node: 10 GiB */
 	char *price_gb_second;     /* USD: 0.0000166667 */
 	char *price_request;       /* USD: 0.0000002 */
+	char *price_slices;        /* MODEL=USD a slot-second, commas between (price_parse_slices); empty: free */
+	char *nodes;               /* ADDR:PORT where remote nodes connect; empty: none do */
+	char *nodes_url;           /* HOST:PORT how they reach it; empty: the public URL's host and that port */
+	uint64_t node_away_ms;     /* workers of a node that is away are kept so long: 5 min */
 };
 
 extern const struct setting settings_table[];

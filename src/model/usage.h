@@ -24,12 +24,17 @@ struct usage {
 	uint64_t billed_ms;
 	uint32_t memory_mb, max_memory_mb;
 	enum usage_status status;
-	uint64_t device_slice_ms;
+	struct str device;        /* model of what it held a slice of, "NVIDIA H200"; n == 0: of nothing */
+	struct str device_kind;   /* "gpu": for its price; not stored */
+	struct str rung;          /* how that was held: device_rung_name() */
+	uint32_t slots;           /* held, of all devices together: DEVICE_SLOTS for a whole one */
+	uint64_t device_slice_ms; /* slots * billed_ms */
 	uint64_t cost_picousd;
 };
 
 struct usage_sum {
 	struct str function;
+	struct str device; /* of the runs that held this model; n == 0: of those that held none */
 	uint64_t invocations, errors, billed_ms;
 	uint64_t mb_ms; /* sum of memory_mb * billed_ms; GB-seconds = mb_ms / 1024 / 1000 */
 	uint64_t device_slice_ms;

@@ -1,4 +1,4 @@
--- The store's tables: schema version 1 (PRAGMA user_version), to which schema_2.sql adds. Times are Unix milliseconds.
+-- The store's tables: schema version 1 (PRAGMA user_version), to which schema_2.sql and schema_3.sql add. Times are Unix milliseconds.
 -- Rows that are listed put their wide columns last, so that a page of a listing never reads them.
 
 CREATE TABLE bucket (

@@ -148,12 +148,14 @@ int store_list_versions(struct store_reader *r, struct arena *a, struct str name
 			int64_t after_version, uint32_t max, struct str **docs, size_t *n, bool *truncated);
 
 /* What is configured about a function beside its documents, by kind and key. It goes with the function; what has the
- * key of a version or an alias goes with that. */
+ * key of a version or an alias goes with that. And what belongs to no function: its `function` is empty. */
 enum record_kind {
 	RECORD_ALIAS = 1,   /* key: its name. doc: model/alias.h */
 	RECORD_URL,         /* key: an alias, or "". doc: model/url_conf.h */
 	RECORD_RESERVED,    /* key: "" */
 	RECORD_PROVISIONED, /* key: a version or an alias. doc: {"modified_ms"} */
+	RECORD_NODE,        /* of no function. key: the node's name. doc: model/node.h */
+	RECORD_NODE_TOKEN,  /* of no function. key: the token's id. doc: model/node.h */
 };
 struct record {
 	enum record_kind kind;
@@ -211,7 +213,7 @@ int store_get_event(struct store_reader *r, struct arena *a, struct str id, stru
 /* Usage. One that is there already (same request, same moment) is not counted twice. */
 void store_add_usage(struct store_txn *t, const struct usage *u);
 int store_sum_usage(struct store_reader *r, struct arena *a, int64_t from_ms, int64_t to_ms, struct usage_sum **ret,
-		    size_t *n); /* per function, by name; day granularity from rollups where the span allows */
+		    size_t *n); /* per function and device, by name; from the sums of days where the span allows */
 int store_list_usage(struct store_reader *r, struct arena *a, struct str function, int64_t before_ms, uint32_t max,
 		     struct usage **ret, size_t *n); /* newest first */
 

@@ -239,6 +239,58 @@ static void record_sums(void **state)
 	assert_int_equal(n, 1);
 }
 
+/* Nodes and tokens have no function, and no function takes them along. */
+static void lone_records(void **state)
+{
+	struct fixture *f = fix(state);
+	struct record node = {.kind = RECORD_NODE, .key = STR("gpu1"), .doc = STR("{}"), .revision = STR("1")}, *r;
+	struct record token = {
+		.kind = RECORD_NODE_TOKEN, .key = STR("00c0ffee"), .doc = STR("t"), .revision = STR("0")};
+	struct store_txn *t = store_begin(f->store);
+	bool truncated;
+	size_t n;
+
+	store_put_record(t, PUT_REPLACE, &token, STR("0"), 0);
+	assert_int_equal(commit(f, t), STORE_E_MISSING);
+	t = store_begin(f->store);
+	store_put_record(t, PUT_CREATE, &node, STR_NULL, 0);
+	store_put_record(t, PUT_CREATE, &token, STR_NULL, 0);
+	assert_int_equal(commit(f, t), 0);
+	t = store_begin(f->store);
+	store_put_record(t, PUT_CREATE, &node, STR_NULL, 0);
+	assert_int_equal(commit(f, t), STORE_E_EXISTS);
+
+	/* A token's count is kept by its revision: the second of two that saw the same changes nothing else either. */
+	token.revision = STR("1");
+	token.doc = STR("t1");
+	t = store_begin(f->store);
+	store_put_record(t, PUT_REPLACE, &token, STR("0"), 0);
+	assert_int_equal(commit(f, t), 0);
+	node.key = STR("gpu2");
+	t = store_begin(f->store);
+	store_put_record(t, PUT_CREATE, &node, STR_NULL, 0);
+	store_put_record(t, PUT_REPLACE, &token, STR("0"), 0);
+	assert_int_equal(commit(f, t), STORE_E_PRECONDITION);
+	assert_int_equal(f->op, 1);
+	assert_int_equal(store_list_records(rd(f), &f->arena, RECORD_NODE, STR(""), STR(""), 9, &r, &n, &truncated), 0);
+	assert_int_equal(n, 1);
+	assert_str(r[0].key, "gpu1");
+	assert_str(r[0].function, "");
+	assert_int_equal(store_get_record(rd(f), &f->arena, RECORD_NODE_TOKEN, STR(""), STR("00c0ffee"), &r), 0);
+	assert_str(r->doc, "t1");
+
+	put_versions(f, "gpu1", 1);
+	t = store_begin(f->store);
+	store_delete_function(t, STR("gpu1"));
+	assert_int_equal(commit(f, t), 0);
+	assert_int_equal(store_get_record(rd(f), &f->arena, RECORD_NODE, STR(""), STR("gpu1"), &r), 0);
+	t = store_begin(f->store);
+	store_delete_record(t, RECORD_NODE, STR(""), STR("gpu1"));
+	assert_int_equal(commit(f, t), 0);
+	assert_int_equal(store_get_record(rd(f), &f->arena, RECORD_NODE, STR(""), STR("gpu1"), &r), STORE_E_MISSING);
+	assert_int_equal(store_get_record(rd(f), &f->arena, RECORD_NODE_TOKEN, STR(""), STR("00c0ffee"), &r), 0);
+}
+
 static int put_layer(struct fixture *f, const char *name, uint64_t version)
 {
 	struct store_txn *t = store_begin(f->store);
@@ -343,7 +395,7 @@ static void layers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(functions), BOTH(versions), BOTH(records), BOTH(record_sums), BOTH(layers),
+		BOTH(functions), BOTH(versions), BOTH(records), BOTH(record_sums), BOTH(lone_records), BOTH(layers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,7 +228,7 @@ struct key_cursor {
 int list_objects(struct key_cursor *c, struct arena *a, const struct object_list_query *q, struct object_list *ret);
 int list_uploads(struct key_cursor *c, struct arena *a, const struct upload_list_query *q, struct upload_list *ret);
 
-/* Sums of a bill, gathered by function name. */
+/* Sums of a bill, gathered by function and device. */
 struct usage_sums {
 	struct map by_name;
 	struct arena *arena;
@@ -245,6 +245,9 @@ int64_t usage_day(int64_t ms);
 struct usage_sum usage_one(const struct usage *u);
 void usage_sums_add(struct usage_sums *s, const struct usage_sum *one);
 void usage_sums_done(struct usage_sums *s, struct usage_sum **ret, size_t *n); /* sorted; frees the map */
+
+/* A record that no function has: its function is empty, and nothing else need be there. */
+bool record_stands_alone(enum record_kind kind);
 
 /* 0 for $LATEST. */
 int64_t version_number(struct str version);

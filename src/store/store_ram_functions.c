@@ -194,6 +194,8 @@ static void drop_records(struct ram_store *s, enum record_kind kind, struct str 
 
 static bool leans_well(struct ram_store *s, const struct record *rec)
 {
+	if (record_stands_alone(rec->kind))
+		return true;
 	if (!ram_find(s, FUNCTIONS, rec->function, STR("$LATEST")))
 		return false;
 	if ((rec->version.n && !ram_find(s, FUNCTIONS, rec->function, rec->version)) ||

@@ -85,7 +85,14 @@ struct usage copy_usage(struct arena *a, const struct usage *u)
 	c.request_id = arena_str(a, u->request_id);
 	c.function = arena_str(a, u->function);
 	c.version = arena_str(a, u->version);
+	c.device = arena_str(a, u->device);
+	c.rung = arena_str(a, u->rung);
 	return c;
+}
+
+bool record_stands_alone(enum record_kind kind)
+{
+	return kind == RECORD_NODE || kind == RECORD_NODE_TOKEN;
 }
 
 int64_t version_number(struct str version)
@@ -301,6 +308,7 @@ struct usage_span usage_span(int64_t from_ms, int64_t to_ms)
 struct usage_sum usage_one(const struct usage *u)
 {
 	return (struct usage_sum){.function = u->function,
+				  .device = u->device,
 				  .invocations = 1,
 				  .errors = u->status != USAGE_OK,
 				  .billed_ms = u->billed_ms,
@@ -311,12 +319,21 @@ struct usage_sum usage_one(const struct usage *u)
 
 void usage_sums_add(struct usage_sums *s, const struct usage_sum *one)
 {
-	struct usage_sum *u = map_get(&s->by_name, one->function);
+	/* No name of a function has a NUL in it. */
+	size_t n = one->function.n + 1 + one->device.n;
+	char *key = arena_alloc(s->arena, n);
+	struct usage_sum *u;
 
+	if (one->function.n)
+		memcpy(key, one->function.p, one->function.n);
+	if (one->device.n)
+		memcpy(key + one->function.n + 1, one->device.p, one->device.n);
+	u = map_get(&s->by_name, str_n(key, n));
 	if (!u) {
 		u = arena_new(s->arena, struct usage_sum);
 		u->function = arena_str(s->arena, one->function);
-		map_put(&s->by_name, u->function, u);
+		u->device = arena_str(s->arena, one->device);
+		map_put(&s->by_name, str_n(key, n), u);
 	}
 	u->invocations += one->invocations;
 	u->errors += one->errors;
@@ -328,7 +345,10 @@ void usage_sums_add(struct usage_sums *s, const struct usage_sum *one)
 
 static int by_function(const void *a, const void *b)
 {
-	return str_cmp(((const struct usage_sum *)a)->function, ((const struct usage_sum *)b)->function);
+	const struct usage_sum *x = a, *y = b;
+	int c = str_cmp(x->function, y->function);
+
+	return c ? c : str_cmp(x->device, y->device);
 }
 
 void usage_sums_done(struct usage_sums *s, struct usage_sum **ret, size_t *n)

@@ -22,6 +22,9 @@ static const char *const schemas[] = {
 	"BEGIN IMMEDIATE;\n"
 #include "store/schema_2.inc"
 	"PRAGMA user_version = 2;\nCOMMIT;\n",
+	"BEGIN IMMEDIATE;\n"
+#include "store/schema_3.inc"
+	"PRAGMA user_version = 3;\nCOMMIT;\n",
 };
 #define SCHEMA_VERSION ((int)ARRAY_SIZE(schemas))
 

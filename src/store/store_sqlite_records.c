@@ -1,5 +1,6 @@
-/* Records of functions in SQLite: aliases, URLs, reserved and provisioned concurrency, by kind, function and key.
- * Whatever a record leans on (function, version, alias) must be there when it is written, and takes it along. */
+/* Records in SQLite: aliases, URLs, reserved and provisioned concurrency of functions, and nodes and their tokens,
+ * which no function has; by kind, function and key. Whatever a record leans on (function, version, alias) must be there
+ * when it is written, and takes it along. */
 #include "store/store_sqlite.h"
 
 static struct record read_row(sqlite3_stmt *st, struct arena *a)
@@ -26,8 +27,11 @@ static int has_alias(struct sq *c, struct str function, struct str name)
 
 static int check_leans(struct sq *c, const struct record *rec)
 {
-	int r = sq_has_version(c, rec->function, STR("$LATEST"));
+	int r;
 
+	if (record_stands_alone(rec->kind))
+		return 0;
+	r = sq_has_version(c, rec->function, STR("$LATEST"));
 	if (r == 0 && rec->version.n)
 		r = sq_has_version(c, rec->function, rec->version);
 	if (r == 0 && rec->other.n)

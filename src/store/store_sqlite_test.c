@@ -62,32 +62,79 @@ static void bad_files(void **state)
 	refused("/proc/none/such", "No such file");
 }
 
-/* A data folder of the release before records and layers. */
-static void older_file(void **state)
+static const char schema_1[] =
+#include "store/schema.inc"
+	;
+static const char schema_2[] =
+#include "store/schema_2.inc"
+	;
+static const char old_rows[] =
+	"INSERT INTO function VALUES ('f', '$LATEST', 'r', 'blob', '{}');"
+	"INSERT INTO usage_function VALUES (1, 'f');"
+	"INSERT INTO usage VALUES (864000000, 'id', 1, '$LATEST', 1, 2, 3, 4, 100, 128, 64, 0, 5, 1000);"
+	"INSERT INTO usage_day VALUES (10, 1, 1, 0, 100, 12800, 5, 1000);";
+
+static void run_sql(sqlite3 *db, const char *sql)
 {
-	static const char older[] = "DROP TABLE record; DROP TABLE layer; DROP TABLE layer_version;"
-				    "DROP TABLE function_layer; PRAGMA user_version = 1;";
-	const struct function_row row = {.name = STR("f"), .version = STR("$LATEST"), .doc = STR("{}")};
-	const struct record rec = {.kind = RECORD_RESERVED, .function = STR("f"), .number = 3};
-	struct store_txn *t = store_begin(fix.store);
-	struct str doc;
+	char *message = NULL;
+
+	if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+		fail_msg("%s", message);
+}
+
+/* A data folder of an earlier release: 1 is the one before records and layers, 2 before devices. */
+static void make_old(int version)
+{
 	sqlite3 *db;
 
-	store_put_function(t, PUT_CREATE, &row, STR_NULL);
-	assert_int_equal(commit(&fix, t), 0);
 	fix.store = store_close(fix.store);
+	assert_int_equal(unlink(db_path()), 0);
 	assert_int_equal(sqlite3_open(db_path(), &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, older, NULL, NULL, NULL), SQLITE_OK);
+	run_sql(db, schema_1);
+	if (version > 1)
+		run_sql(db, schema_2);
+	run_sql(db, old_rows);
+	run_sql(db, arena_printf(&fix.arena, "PRAGMA user_version = %d", version));
 	sqlite3_close(db);
+}
+
+static void check_old_usage(void)
+{
+	struct usage_sum *s;
+	struct usage *u;
+	size_t n;
+
+	assert_int_equal(store_sum_usage(store_reader(fix.store), &fix.arena, 864000000, 2 * 864000000LL, &s, &n), 0);
+	assert_true(n == 1 && s->invocations == 1 && s->billed_ms == 100 && s->mb_ms == 12800);
+	assert_true(s->device.n == 0 && s->device_slice_ms == 5 && s->cost_picousd == 1000);
+	assert_int_equal(store_list_usage(store_reader(fix.store), &fix.arena, STR("f"), INT64_MAX, 9, &u, &n), 0);
+	assert_true(n == 1 && u->device.n == 0 && u->rung.n == 0 && u->slots == 0 && u->cost_picousd == 1000);
+}
+
+static void open_old(int version)
+{
+	const struct record rec = {.kind = RECORD_RESERVED, .function = STR("f"), .number = 3};
+	struct store_txn *t;
+	struct str doc;
+
+	make_old(version);
 	for (int i = 0; i < 2; i++) { /* once to bring it up to date, once to find it so */
 		struct record *got;
 
 		fixture_store(&fix);
 		assert_int_equal(
 			store_get_function(store_reader(fix.store), &fix.arena, STR("f"), STR("$LATEST"), &doc), 0);
+		check_old_usage();
 		t = store_begin(fix.store);
 		store_put_record(t, PUT_ANY, &rec, STR_NULL, 9);
 		store_put_layer(t, STR("l"), (uint64_t)i + 1, STR("{}"), STR("blob"));
+		store_add_usage(t, &(struct usage){.request_id = STR("new"),
+						   .function = STR("g"),
+						   .version = STR("1"),
+						   .at_ms = 3 * 864000000LL,
+						   .device = STR("NVIDIA H200"),
+						   .rung = STR("mig"),
+						   .slots = 1});
 		assert_int_equal(commit(&fix, t), 0);
 		assert_int_equal(
 			store_get_record(store_reader(fix.store), &fix.arena, RECORD_RESERVED, STR("f"), STR(""), &got),
@@ -96,6 +143,12 @@ static void older_file(void **state)
 		fix.store = store_close(fix.store);
 	}
 	fixture_store(&fix);
+}
+
+static void older_files(void **state)
+{
+	open_old(1);
+	open_old(2);
 }
 
 static void modes_and_memory(void **state)
@@ -167,7 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(bad_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(older_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(older_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(modes_and_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_disk, setup, teardown),
 	};

@@ -529,6 +529,74 @@ static void usage(void **state)
 	assert_str(u[0].function, "e");
 }
 
+static void hold(struct store_txn *t, struct str id, int64_t at, struct str device, struct str rung, uint32_t slots)
+{
+	store_add_usage(t, &(struct usage){.request_id = id,
+					   .function = STR("f"),
+					   .version = STR("1"),
+					   .at_ms = at,
+					   .billed_ms = 10,
+					   .memory_mb = 128,
+					   .device = device,
+					   .rung = rung,
+					   .slots = slots,
+					   .device_slice_ms = 10 * slots,
+					   .cost_picousd = 7});
+}
+
+/* Sums are told apart by device, in whole days as in single rows. */
+static void device_usage(void **state)
+{
+	static const struct {
+		int64_t from, to;
+		uint64_t none, a10, h200; /* slice-milliseconds + invocations */
+	} spans[] = {
+		{10 * DAY, 11 * DAY, 1, 0, 2 + 110},
+		{10 * DAY, 12 * DAY, 1, 1 + 80, 2 + 110},
+		{10 * DAY + 1, 11 * DAY + 1, 1, 1 + 80, 1 + 80},
+		{10 * DAY + 1, 10 * DAY + 2, 0, 0, 1 + 80},
+	};
+	struct fixture *f = fix(state);
+	struct store_txn *t = store_begin(f->store);
+	struct usage_sum *s;
+	struct usage *u;
+	size_t n;
+
+	hold(t, STR("1"), 10 * DAY, STR("NVIDIA H200"), STR("mig"), 3);
+	hold(t, STR("2"), 10 * DAY + 1, STR("NVIDIA H200"), STR("whole"), 8);
+	hold(t, STR("3"), 10 * DAY + 2, STR(""), STR(""), 0);
+	hold(t, STR("4"), 11 * DAY, STR("NVIDIA A10"), STR("mps"), 8);
+	assert_int_equal(commit(f, t), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(spans); i++) {
+		uint64_t none = 0, a10 = 0, h200 = 0;
+
+		assert_int_equal(store_sum_usage(rd(f), &f->arena, spans[i].from, spans[i].to, &s, &n), 0);
+		for (size_t k = 0; k < n; k++) {
+			assert_str(s[k].function, "f");
+			assert_true(k == 0 || str_cmp(s[k - 1].device, s[k].device) < 0);
+			assert_int_equal(s[k].cost_picousd, 7 * s[k].invocations);
+			*(!s[k].device.n                       ? &none
+			  : str_eqz(s[k].device, "NVIDIA A10") ? &a10
+							       : &h200) = s[k].invocations + s[k].device_slice_ms;
+		}
+		assert_int_equal(none, spans[i].none);
+		assert_int_equal(a10, spans[i].a10);
+		assert_int_equal(h200, spans[i].h200);
+	}
+	assert_int_equal(store_list_usage(rd(f), &f->arena, STR("f"), INT64_MAX, 9, &u, &n), 0);
+	assert_int_equal(n, 4);
+	assert_str(u[0].device, "NVIDIA A10");
+	assert_str(u[0].rung, "mps");
+	assert_int_equal(u[0].slots, 8);
+	assert_int_equal(u[1].device.n, 0);
+	assert_int_equal(u[1].slots, 0);
+	assert_str(u[3].rung, "mig");
+	assert_int_equal(u[3].slots, 3);
+	assert_int_equal(store_list_usage(rd(f), &f->arena, STR_NULL, 11 * DAY, 1, &u, &n), 0);
+	assert_int_equal(n, 1);
+	assert_str(u[0].request_id, "3");
+}
+
 static void live_blobs(void **state)
 {
 	struct fixture *f = fix(state);
@@ -642,9 +710,9 @@ static void closing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(buckets),    BOTH(objects),        BOTH(conditions),  BOTH(listing),
-		BOTH(uploads),    BOTH(upload_listing), BOTH(events),      BOTH(usage),
-		BOTH(live_blobs), BOTH(neighbours),     BOTH(async_reads), BOTH(closing),
+		BOTH(buckets),        BOTH(objects),     BOTH(conditions), BOTH(listing),      BOTH(uploads),
+		BOTH(upload_listing), BOTH(events),      BOTH(usage),      BOTH(device_usage), BOTH(live_blobs),
+		BOTH(neighbours),     BOTH(async_reads), BOTH(closing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
