@@ -270,7 +270,8 @@ static void on_signal(void *arg, int signo)
 	agent_leave(arg);
 }
 
-/* Who started this program may have left a pipe by which it is told: "joined GATE as NAME", "refused WHY". */
+/* Who started this program may have left a pipe by which it is told: "started", "joined GATE as NAME",
+ * "refused WHY". */
 static void tell_starter(const struct agent *a, const char *what)
 {
 	_cleanup_(freep) char *line = xasprintf("%s\n", what);
@@ -341,6 +342,7 @@ struct agent *agent_new(struct loop *l, const struct node_conf *conf, struct err
 	if (add_links(a, err) < 0)
 		return agent_free(a);
 	timer_set(a->status, STATUS_MS);
+	tell_starter(a, "started");
 	return a;
 }
 

@@ -1,6 +1,6 @@
 /* Accepts connections of a box and takes each over its stream of the link (link/splice.h). What is behind a door is not
- * trusted: a worker has few connections at once, the others wait in its socket's queue, and one for which no stream comes
- * is closed. A door owns its sockets and its connections. */
+ * trusted: a worker has few connections at once, the others wait in its socket's queue, and one for which no stream
+ * comes is closed. A door owns its sockets and its connections. */
 #include "node/door.h"
 
 #include "base/list.h"
@@ -150,8 +150,7 @@ void door_listen(struct door *d, int fd)
 	}
 	fd_set_nonblock(fd);
 	d->fds[d->n] = fd;
-	d->watches[d->n] =
-		watch_new(d->loop, fd, d->connections.n < CONNECTIONS_MAX ? WATCH_READ : 0, on[d->n], d);
+	d->watches[d->n] = watch_new(d->loop, fd, d->connections.n < CONNECTIONS_MAX ? WATCH_READ : 0, on[d->n], d);
 	if (d->watches[d->n])
 		d->n++;
 	else

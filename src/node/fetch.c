@@ -117,7 +117,7 @@ static void settle(struct fetch *x, const char *type, const char *error)
 		int fd = error ? -1 : reopen(x->fd);
 
 		w->done(w->arg, fd, type,
-			error	 ? error
+			error    ? error
 			: fd < 0 ? "the code package that came cannot be opened"
 				 : NULL);
 		free(w);

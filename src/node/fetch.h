@@ -31,7 +31,8 @@ void fetches_down(struct fetches *f, struct gate_link *link);
 /* It will not come back: who waited for it alone is told. */
 void fetches_gone(struct fetches *f, struct gate_link *link);
 
-/* A package comes. sender: whoever it is, it alone may go on with it. False: nobody waits for it, or it comes already. */
+/* A package comes. sender: whoever it is, it alone may go on with it. False: nobody waits for it, or it comes already.
+ */
 bool fetch_begin(struct fetches *f, struct gate_link *link, struct str hex, const void *sender);
 /* False: it is not wanted any more, or could not be kept (everyone has been told then). */
 bool fetch_data(struct fetches *f, struct str hex, const void *sender, struct str bytes);

@@ -20,8 +20,8 @@ struct gate_link_ops {
 	void (*door)(struct gate_link *g, const uint8_t id[static 16], int fd);
 	/* It is gone; body as of EXITED or FAILED (taken over). */
 	void (*over)(struct gate_link *g, enum link_message type, const uint8_t id[static 16], json_t *body);
-	/* Asks for a package by its SHA-256. False: it cannot now (it says fetches_up when it can). NULL: never, what it
-	 * has comes with its orders. */
+	/* Asks for a package by its SHA-256. False: it cannot now (it says fetches_up when it can). NULL: never, what
+	 * it has comes with its orders. */
 	bool (*need)(struct gate_link *g, const char *hex);
 	/* The node is to end: workers are being ended, nothing new is begun. */
 	void (*leave)(struct gate_link *g);

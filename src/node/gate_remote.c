@@ -27,17 +27,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DIAL_MS         10000
-#define GREET_MS        15000 /* from the connection to /_wick/link */
-#define AGAIN_FIRST_MS  200
-#define AGAIN_MAX_MS    10000
-#define STEADY_US       1000000 /* a connection that held for so long was one: the next is tried at once */
-#define REDIAL_US       500000  /* younger attempts are left alone when the network changes */
-#define AWAY_AGAIN_MS   1000
-#define CONTROL_MAX     (16u << 20) /* bytes of a control message */
-#define EPOCH_N         32
-#define CLOCK_OFF_MAX   60000
-#define HEX_N           64
+#define DIAL_MS        10000
+#define GREET_MS       15000 /* from the connection to /_wick/link */
+#define AGAIN_FIRST_MS 200
+#define AGAIN_MAX_MS   10000
+#define STEADY_US      1000000 /* a connection that held for so long was one: the next is tried at once */
+#define REDIAL_US      500000  /* younger attempts are left alone when the network changes */
+#define AWAY_AGAIN_MS  1000
+#define CONTROL_MAX    (16u << 20) /* bytes of a control message */
+#define EPOCH_N        32
+#define CLOCK_OFF_MAX  60000
+#define HEX_N          64
 
 struct gate_remote {
 	struct gate_link link; /* first */
@@ -113,8 +113,7 @@ static void remote_started(struct gate_link *link, const uint8_t id[static 16], 
 			   int log_pipe)
 {
 	remote_workers_started(remote_of(link)->workers, id, lane, log_pipe);
-	remote_say(link, LINK_STARTED, id,
-		   json_pack("{s:i, s:I}", "pid", pid, "prepare_us", (json_int_t)prepare_us));
+	remote_say(link, LINK_STARTED, id, json_pack("{s:i, s:I}", "pid", pid, "prepare_us", (json_int_t)prepare_us));
 }
 
 static void remote_door(struct gate_link *link, const uint8_t id[static 16], int fd)
@@ -292,10 +291,11 @@ static void on_hello_message(struct gate_remote *g, const json_t *body)
 		g->clock_off_ms = clock_wall_ms() - time_ms;
 	if ((g->clock_off_ms > CLOCK_OFF_MAX || g->clock_off_ms < -CLOCK_OFF_MAX) && !g->clock_said) {
 		g->clock_said = true;
-		log_warn("this machine's clock is %lld s %s gateway %s: functions' signatures will be refused; set both "
-			 "by NTP",
-			 (long long)(llabs(g->clock_off_ms) / 1000), g->clock_off_ms > 0 ? "ahead of" : "behind",
-			 g->entry.url);
+		log_warn(
+			"this machine's clock is %lld s %s gateway %s: functions' signatures will be refused; set both "
+			"by NTP",
+			(long long)(llabs(g->clock_off_ms) / 1000), g->clock_off_ms > 0 ? "ahead of" : "behind",
+			g->entry.url);
 	}
 	free(steal(&g->trouble));
 	g->joined = true;
@@ -500,8 +500,7 @@ static void coming_closed(void *arg, struct h2_stream *s, uint32_t code)
 
 	/* A connection that is lost is followed by another, on which it is asked for again. */
 	if (!c->ended && code != H2_LOST)
-		fetch_refused(fetches_of(c->gate), str_from(c->hex), c,
-			      "the gateway could not send the code package");
+		fetch_refused(fetches_of(c->gate), str_from(c->hex), c, "the gateway could not send the code package");
 	free(c);
 }
 
@@ -658,7 +657,8 @@ static int join_entry(const struct node_conf *conf, struct gate_entry *e, struct
 	if (gate_url_parse(conf->join, &e->host, &e->port, err) < 0)
 		return -1;
 	if (*conf->fingerprint && !tls_fingerprint_is(str_from(conf->fingerprint)))
-		return err_set(err, 0, "--fingerprint %s is none (SHA256: and 43 characters, as `wick token` prints it)",
+		return err_set(err, 0,
+			       "--fingerprint %s is none (SHA256: and 43 characters, as `wick token` prints it)",
 			       conf->fingerprint);
 	if (!node_name_is(str_from(conf->name)))
 		return err_set(err, 0, "the name \"%s\" is none for a node: 1 to 63 of a-z, 0-9 and -, as --name gpu1",

@@ -85,7 +85,8 @@ int gate_url_parse(const char *url, char **host, uint16_t *port, struct err *err
 		ok = str_to_u64(rest, &n) && n > 0 && n <= UINT16_MAX;
 	if (!ok)
 		return err_set(err, 0,
-			       "the gateway \"%s\" is no HOST:PORT (as example.org:9001, 192.0.2.7:9001 or [2001:db8::7]:9001)",
+			       "the gateway \"%s\" is no HOST:PORT (as example.org:9001, 192.0.2.7:9001 or "
+			       "[2001:db8::7]:9001)",
 			       url);
 	*host = str_dup(name);
 	*port = (uint16_t)n;

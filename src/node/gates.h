@@ -20,7 +20,8 @@ struct gate_entry {
 };
 
 void gate_entry_done(struct gate_entry *e);
-/* "HOST", "HOST:PORT" (9001 without), "[IPv6]:PORT", with or without https:// before it. -1: err says what it must be. */
+/* "HOST", "HOST:PORT" (9001 without), "[IPv6]:PORT", with or without https:// before it. -1: err says what it must be.
+ */
 int gate_url_parse(const char *url, char **host, uint16_t *port, struct err *err);
 /* A node's name: of [a-z0-9-], 1 to 63, no '-' at its ends. */
 bool node_name_is(struct str s);

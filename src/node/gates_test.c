@@ -25,7 +25,7 @@ static void check_url(const char *url, const char *host, uint16_t port)
 
 static void urls(void **state)
 {
-	static const char *const bad[] = {"",	      ":9001",	 "a:",	       "a:0",	"a:65536", "a:b",   "a b:1",
+	static const char *const bad[] = {"",          ":9001",   "a:",        "a:0",  "a:65536", "a:b",       "a b:1",
 					  "[::1:9001", "[]:9001", "[::1]9001", "-a:1", "a:1:2",   "http://a:1"};
 	struct err err = ERR_NULL;
 	char *host = NULL;

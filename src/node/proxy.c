@@ -1,4 +1,5 @@
-/* The environment's words about proxies, read as curl and Go's net/http read them: lower case first. Nothing is kept. */
+/* The environment's words about proxies, read as curl and Go's net/http read them: lower case first. Nothing is kept.
+ */
 #include "node/proxy.h"
 
 #include "wire/ipfilter.h"

@@ -1,6 +1,7 @@
-/* Workers of one remote gateway. A record is made with the order to start, gets a holder when the process runs, and goes
- * when the process is gone and the gateway has acknowledged all that was said of it; or, where the gateway said STOP and
- * does not ask for the lane any more, a while after that. The records are this file's; the processes are the pool's. */
+/* Workers of one remote gateway. A record is made with the order to start, gets a holder when the process runs, and
+ * goes when the process is gone and the gateway has acknowledged all that was said of it; or, where the gateway said
+ * STOP and does not ask for the lane any more, a while after that. The records are this file's; the processes are the
+ * pool's. */
 #include "node/remote_workers.h"
 
 #include "base/map.h"
@@ -389,8 +390,7 @@ struct remote_workers *remote_workers_new(struct loop *l, struct carriers *carri
 {
 	struct remote_workers *rs = xnew(struct remote_workers);
 
-	*rs = (struct remote_workers){
-		.loop = l, .carriers = carriers, .link = link, .clock_off_ms = clock_off_ms};
+	*rs = (struct remote_workers){.loop = l, .carriers = carriers, .link = link, .clock_off_ms = clock_off_ms};
 	rs->linger = timer_new(l, on_linger, rs);
 	return rs;
 }

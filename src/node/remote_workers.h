@@ -33,5 +33,5 @@ void remote_workers_detached(struct remote_workers *rs); /* the connection is go
 void remote_workers_renew(struct remote_workers *rs, json_t **kept);
 /* Ends all that have nothing in hand; how many are left that are not gone. */
 size_t remote_workers_end_idle(struct remote_workers *rs);
-void remote_workers_end_all(struct remote_workers *rs); /* each is told of as ever */
+void remote_workers_end_all(struct remote_workers *rs);       /* each is told of as ever */
 bool remote_workers_settled(const struct remote_workers *rs); /* none, and nothing left of any */
