@@ -1,5 +1,5 @@
-/* The gate's end of a lane whose worker is on a remote node: frames on a carrier. The node holds the worker's socket: it
- * has checked what the worker says, runs its clock, and tells when its end is over, with the INVOKEs it never read.
+/* The gate's end of a lane whose worker is on a remote node: frames on a carrier. The node holds the worker's socket:
+ * it has checked what the worker says, runs its clock, and tells when its end is over, with the INVOKEs it never read.
  *
  * The lane owns its carrier. A node is trusted with its own workers and no more: what it sends is checked for its form
  * as a worker's is, and a carrier that breaks is a lane that was broken. */
@@ -183,4 +183,9 @@ struct lane *lane_new_remote(struct carrier *c, const struct lane_handler *h, vo
 	*ln = (struct remote){.lane = {.ops = &remote_ops, .handler = h, .arg = arg}, .carrier = c};
 	carrier_handle(c, &carrier_events, ln);
 	return &ln->lane;
+}
+
+struct carrier *lane_carrier(const struct lane *ln)
+{
+	return ln->ops == &remote_ops ? ((const struct remote *)ln)->carrier : NULL;
 }

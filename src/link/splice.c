@@ -1,6 +1,6 @@
-/* A socket spliced to a stream. Towards the stream the socket is read when the stream asks for bytes, so nothing is kept
- * here; towards the socket what it does not take is kept, and is no more than the stream's window, because only what
- * was written is given back. Whatever ends one of the two ends the other. */
+/* A socket spliced to a stream. Towards the stream the socket is read when the stream asks for bytes, so nothing is
+ * kept here; towards the socket what it does not take is kept, and is no more than the stream's window, because only
+ * what was written is given back. Whatever ends one of the two ends the other. */
 #include "link/splice.h"
 
 #include "base/buf.h"

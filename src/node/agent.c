@@ -229,6 +229,10 @@ static void on_message(void *arg, struct peer *p, enum link_message type, const 
 	case LINK_EXITED:
 	case LINK_STATUS:
 	case LINK_DOOR:
+	case LINK_DEVICES:
+	case LINK_NEED:
+	case LINK_PARK:
+	case LINK_PARKED:
 	default:
 		log_warn("the gate sent %s (%u), which is nothing for a node", link_message_name(type), (unsigned)type);
 	}
