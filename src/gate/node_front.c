@@ -311,6 +311,7 @@ struct node_links *node_links_open(struct nodes *ns, struct err *err)
 		return node_links_free(ls);
 	ls->watch = watch_new(ns->g->loop, ls->fd, WATCH_READ, on_port, ls);
 	tcp_address(ls->fd, address);
+	gate_conf_nodes_port(&ns->g->conf, tcp_port(ls->fd));
 	log_info("nodes may dial %s, key %s", address, tls_key_fingerprint(ls->key));
 	return ls;
 }
