@@ -1,7 +1,7 @@
 /* The port of remote nodes: takes connections, asks who is there (messages.h, /_wick/hello), and hands those that are
  * known, or bring a token, to their link. What speaks here first is anybody: the TLS handshake proves that it holds a
- * key, and nothing else is done for it before that key is known or a token was redeemed; connections that were not taken
- * yet are few and have little time.
+ * key, and nothing else is done for it before that key is known or a token was redeemed; connections that were not
+ * taken yet are few and have little time.
  *
  * Owns every connection until it is over. */
 #include "gate/node_link.h"

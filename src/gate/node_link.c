@@ -86,8 +86,9 @@ static void hello(struct node_link *l, const json_t *body)
 	l->greeted = true;
 	l->clock_off_ms = json_get_int(body, "time_ms", 0) - clock_wall_ms();
 	if (l->clock_off_ms > CLOCK_OFF_MS || l->clock_off_ms < -CLOCK_OFF_MS)
-		log_warn("the clock of node %s is off by %lld s: what its functions sign will be refused; set it by NTP",
-			 l->node->name, (long long)(l->clock_off_ms / 1000));
+		log_warn(
+			"the clock of node %s is off by %lld s: what its functions sign will be refused; set it by NTP",
+			l->node->name, (long long)(l->clock_off_ms / 1000));
 	node_hello(l->node, body);
 	for (size_t i = 0; i < json_array_size(past); i++)
 		adopt(l, json_array_get(past, i));

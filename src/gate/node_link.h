@@ -44,7 +44,7 @@ struct node_conn {
 	struct list_link on_conns;
 	struct node_links *links;
 	struct h2 *h2;
-	struct node_link *link; /* NULL: it was not taken yet */
+	struct node_link *link;       /* NULL: it was not taken yet */
 	char *name, *version, *token; /* as it said */
 	char epoch[LINK_EPOCH_SIZE];  /* as it was told */
 	bool resume;                  /* it holds the carriers of that epoch */

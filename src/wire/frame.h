@@ -74,6 +74,7 @@ enum frame_key {
 	FRAME_KEY_RUN_US = 17,   /* u64: RESULT, ERROR: how long it took, by the node's own clock */
 	FRAME_KEY_HOW = 18,      /* u64: enum lane_end */
 	FRAME_KEY_UNREAD = 19,   /* 16 bytes: id of an INVOKE that the worker never read */
+	FRAME_KEY_INVOKES = 20,  /* u64: OVER: INVOKEs that came on this lane in all; later ones were not read either */
 };
 
 struct frame {
