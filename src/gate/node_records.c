@@ -315,7 +315,8 @@ static enum node_result check_name(struct node_records *n, struct change *c, con
 			  "--name",
 			  STR_ARG(name), STR_ARG(name));
 	if (is_own(n->g, name))
-		return no(c, a, NODE_NAME_TAKEN, "%.*s is the gateway's own node; join with --name", STR_ARG(name));
+		return no(c, a, NODE_NAME_TAKEN, "the name %.*s is that of the gateway's own node; join with --name",
+			  STR_ARG(name));
 	return NODE_OK;
 }
 
@@ -384,7 +385,7 @@ static enum node_result no_node(struct node_records *n, struct change *c, struct
 	bool own = is_own(n->g, c->name);
 
 	return no(c, a, NODE_MISSING,
-		  own ? "%.*s is the gateway's own node: nothing is kept of it" : "there is no node named %.*s",
+		  own ? "the node %.*s is the gateway's own: nothing is kept of it" : "there is no node named %.*s",
 		  STR_ARG(str_sub(c->name, 0, 64)));
 }
 
@@ -409,7 +410,8 @@ static enum node_result decide_edit(struct node_records *n, struct change *c, st
 	now.n_labels = node_labels_change(&c->arena, now.labels, now.n_labels, e->add, e->n_add, e->remove, e->n_remove,
 					  &now.labels);
 	if (now.n_labels > NODE_LABELS_MAX)
-		return no(c, a, NODE_FULL, "%.*s would have more than %d labels", STR_ARG(c->name), NODE_LABELS_MAX);
+		return no(c, a, NODE_FULL, "the node %.*s would have more than %d labels", STR_ARG(c->name),
+			  NODE_LABELS_MAX);
 	c->node = node_new(&now);
 	*t = store_begin(n->g->store);
 	put_node(*t, PUT_REPLACE, &now);
