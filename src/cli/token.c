@@ -129,6 +129,7 @@ static void explain(const struct cli *c, const json_t *answer)
 
 static int make(const struct cli *c, struct client *client, const json_t *body)
 {
+	_cleanup_(buf_done) struct buf line = BUF_NULL;
 	_cleanup_json_ json_t *answer = NULL;
 	struct err err = ERR_NULL;
 	char code[64];
@@ -139,7 +140,8 @@ static int make(const struct cli *c, struct client *client, const json_t *body)
 		cli_print_json(steal(&answer));
 		return EXIT_SUCCESS;
 	}
-	printf("%.*s\n", STR_ARG(json_get_str(answer, "command", STR("-"))));
+	out_clean(&line, json_get_str(answer, "command", STR("-")));
+	puts(buf_cstr(&line));
 	explain(c, answer);
 	return EXIT_SUCCESS;
 }
