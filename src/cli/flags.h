@@ -184,6 +184,67 @@ static const struct flag events_flags[] = {
 	{0},
 };
 
+#define NODES_MORE                                                                                                     \
+	"A node is up, away (not connected), drained (gets no new work), failing or refused; why stands beside it. "   \
+	"Slots are eighths of devices. Rung is how a share of a device is held: mig and whole by the hardware, mps "   \
+	"by "                                                                                                          \
+	"the driver, watched only by Wick."
+#define NODES_EXAMPLES                                                                                                 \
+	"wick nodes\n"                                                                                                 \
+	"wick nodes --devices\n"                                                                                       \
+	"wick nodes --json | jq -r '.nodes[] | select(.up | not) | .name'\n"
+
+static const struct flag nodes_flags[] = {
+	{"devices", 0, NULL, "a line for each device"},
+	{0},
+};
+
+#define NODE_MORE                                                                                                      \
+	"drain: it gets no new work, and what runs there ends in its own time; resume takes that back. remove: it is " \
+	"not known any more, its connection and its workers end. label: functions with the tag wick:place=LABEL run "  \
+	"only on nodes that have the label."
+#define NODE_EXAMPLES                                                                                                  \
+	"wick node drain gpu1\n"                                                                                       \
+	"wick node resume gpu1\n"                                                                                      \
+	"wick node label gpu1 +lab +zone=b -test\n"                                                                    \
+	"wick node remove gpu1\n"
+
+static const struct flag node_flags[] = {
+	{0},
+};
+
+#define TOKEN_MORE                                                                                                     \
+	"Prints the one line to run on a machine that shall become a node. Who has the token can join until it "       \
+	"expires or is used up, and is known by its own key from then on: revoking a token ends no node."
+#define TOKEN_EXAMPLES                                                                                                 \
+	"wick token\n"                                                                                                 \
+	"wick token --name gpu1 --label lab --ttl 15m\n"                                                               \
+	"wick token --uses 0 --ttl 30d --label fleet\n"                                                                \
+	"wick token --list\n"                                                                                          \
+	"wick token --revoke 00c0ffee\n"
+
+static const struct flag token_flags[] = {
+	{"ttl", 0, "TIME", "how long it is good; 1h unless said"},
+	{"uses", 0, "N", "how many nodes may join with it; 1 unless said, 0 is any number"},
+	{"name", 0, "NAME", "only a node of this name may"},
+	{"label", 0, "LABEL", "given to who joins with it; may be repeated"},
+	{"list", 0, NULL, "the tokens that are good still"},
+	{"revoke", 0, "ID", "nobody joins with it any more"},
+	{0},
+};
+
+#define PLACE_MORE                                                                                                     \
+	"Says which node and which devices a worker of the function would get now, and what speaks against the "       \
+	"others."
+#define PLACE_EXAMPLES                                                                                                 \
+	"wick place train --dry-run\n"                                                                                 \
+	"wick place train --dry-run --json\n"
+
+static const struct flag place_flags[] = {
+	{"dry-run", 0, NULL, "only look"},
+	{0},
+};
+
 #define DOCTOR_MORE                                                                                                    \
 	"Each line is ok, warn or fail, and says how to mend it. The exit status is 1 when something failed."
 #define DOCTOR_EXAMPLES                                                                                                \

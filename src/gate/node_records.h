@@ -77,3 +77,6 @@ struct node_token_wish {
 };
 void node_tokens_make(struct gate *g, const struct node_token_wish *w, node_done *done, void *arg);
 void node_tokens_revoke(struct gate *g, struct str id, node_done *done, void *arg);
+
+/* Fingerprint of the key that nodes know the gateway by; empty: there is none. */
+const char *nodes_fingerprint(const struct gate *g);
