@@ -29,32 +29,57 @@ static int add_time(const struct cli *c, const char *flag, const char *name, str
 	return 0;
 }
 
-static void sum_row(struct grid *g, struct str name, const json_t *s)
+static void sum_row(struct grid *g, const char *name, const char *device, const json_t *s)
 {
 	char usd[OUT_TEXT];
 
-	grid_add(g, "%.*s\t%llu\t%llu\t%.6f\t%.3f\t%s", STR_ARG(name), (unsigned long long)number(s, "invocations"),
-		 (unsigned long long)number(s, "errors"), (double)number(s, "mb_ms") / 1024 / 1000,
+	grid_add(g, "%s\t%llu\t%llu\t%.6f\t%s\t%.3f\t%s", name, (unsigned long long)number(s, "invocations"),
+		 (unsigned long long)number(s, "errors"), (double)number(s, "mb_ms") / 1024 / 1000, device,
 		 (double)number(s, "device_slice_ms") / 1000, out_usd(number(s, "cost_picousd"), usd));
+}
+
+/* A line for all runs, and one for those of each model of device that they held. */
+static void sum_rows(struct grid *g, struct str name, const json_t *s)
+{
+	const json_t *devices = json_get_array(s, "devices");
+
+	sum_row(g, out_cell(&g->arena, name), json_array_size(devices) ? "all" : "-", s);
+	for (size_t i = 0; i < json_array_size(devices); i++) {
+		const json_t *d = json_array_get(devices, i);
+
+		sum_row(g, "", out_cell(&g->arena, json_get_str(d, "device", STR_NULL)), d);
+	}
 }
 
 static void print_sums(const json_t *bill)
 {
 	_cleanup_(grid_done) struct grid g = {
-		.head = "FUNCTION\t>INVOCATIONS\t>ERRORS\t>GB-SECONDS\t>DEVICE-SLICE-SECONDS\t>COST"};
+		.head = "FUNCTION\t>INVOCATIONS\t>ERRORS\t>GB-SECONDS\tDEVICE\t>SLICE-SECONDS\t>COST"};
 	json_t *s;
 	size_t i;
 
 	json_array_foreach(json_object_get(bill, "functions"), i, s)
-		sum_row(&g, json_get_str(s, "function", STR("-")), s);
-	sum_row(&g, STR("total"), json_object_get(bill, "total"));
+		sum_rows(&g, json_get_str(s, "function", STR_NULL), s);
+	sum_rows(&g, STR("total"), json_object_get(bill, "total"));
 	grid_print(&g, STDOUT_FILENO);
+}
+
+/* "NVIDIA H200 3/8 mps" */
+static const char *device_cell(struct grid *g, const json_t *u)
+{
+	struct str device = json_get_str(u, "device", STR_NULL), rung = json_get_str(u, "rung", STR(""));
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+	if (device.n)
+		buf_printf(&b, "%.*s %llu/8 %.*s", STR_ARG(device), (unsigned long long)number(u, "slots"),
+			   STR_ARG(rung));
+	return out_cell(&g->arena, str_trim(buf_str(&b)));
 }
 
 static void print_invocations(const json_t *answer, int64_t from)
 {
-	_cleanup_(grid_done) struct grid g = {
-		.head = "TIME\tFUNCTION\tREQUEST\tSTATUS\t>QUEUE\t>START\t>INIT\t>RUN\t>BILLED\t>MEMORY\t>COST"};
+	_cleanup_(grid_done) struct grid g = {.head = "TIME\tFUNCTION\tREQUEST\tSTATUS\t>QUEUE\t>START\t>INIT\t>RUN\t>"
+						      "BILLED\t>MEMORY\tDEVICE\t>COST"};
 	char at[OUT_TEXT], queue[OUT_TEXT], start[OUT_TEXT], init[OUT_TEXT], run[OUT_TEXT], usd[OUT_TEXT];
 	json_t *u;
 	size_t i;
@@ -63,14 +88,14 @@ static void print_invocations(const json_t *answer, int64_t from)
 	{
 		if (json_get_int(u, "at_ms", 0) < from)
 			break;
-		grid_add(&g, "%s\t%.*s\t%.*s\t%.*s\t%s\t%s\t%s\t%s\t%llu ms\t%llu MB\t%s",
+		grid_add(&g, "%s\t%.*s\t%.*s\t%.*s\t%s\t%s\t%s\t%s\t%llu ms\t%llu MB\t%s\t%s",
 			 out_local_time(json_get_int(u, "at_ms", 0), at),
 			 STR_ARG(json_get_str(u, "function", STR("-"))),
 			 STR_ARG(json_get_str(u, "request_id", STR("-"))), STR_ARG(json_get_str(u, "status", STR("-"))),
 			 out_us(number(u, "queue_us"), queue), out_us(number(u, "start_us"), start),
 			 out_us(number(u, "init_us"), init), out_us(number(u, "run_us"), run),
 			 (unsigned long long)number(u, "billed_ms"), (unsigned long long)number(u, "max_memory_mb"),
-			 out_usd(number(u, "cost_picousd"), usd));
+			 device_cell(&g, u), out_usd(number(u, "cost_picousd"), usd));
 	}
 	grid_print(&g, STDOUT_FILENO);
 }

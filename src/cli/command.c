@@ -74,7 +74,7 @@ void cmd_help(const struct cmd *cmd, struct buf *b)
 		buf_addc(b, '\n');
 		text_wrap(b, cmd->more, 0, HELP_WIDTH);
 	}
-	if (cmd->run_raw) {
+	if (cmd->run_raw && !cmd->flags) {
 		serve_help(b);
 	} else {
 		buf_adds(b, "\nOptions:\n");

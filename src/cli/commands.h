@@ -20,7 +20,8 @@ struct cmd {
 	const struct flag *flags; /* ends with a zero one; NULL: only the common ones */
 	bool hidden;
 	int (*run)(const struct cli *c);
-	int (*run_raw)(int argc, char **argv); /* instead of run: reads its own flags */
+	/* Instead of run: reads its own flags, those of flags or (NULL) the settings. */
+	int (*run_raw)(int argc, char **argv);
 };
 
 extern const struct cmd commands[];
@@ -44,12 +45,16 @@ int invoke_run(const struct cli *c);
 int logs_run(const struct cli *c);
 int ls_run(const struct cli *c);
 int man_run(const struct cli *c);
+int nodes_run(const struct cli *c);
+int place_run(const struct cli *c);
 int rm_run(const struct cli *c);
 int show_run(const struct cli *c);
+int token_run(const struct cli *c);
 int top_run(const struct cli *c);
 int version_run(const struct cli *c);
 int why_run(const struct cli *c);
 
+int node_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 int node_join_main(int argc, char **argv); /* wick node, but for what is done to other nodes */
 void serve_help(struct buf *b);

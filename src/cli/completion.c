@@ -20,7 +20,7 @@ static void each_flag(const struct cmd *c, void (*fn)(const struct cmd *c, const
 {
 	for (const struct flag *f = c->flags; f && f->name; f++)
 		fn(c, f);
-	if (c->run_raw) {
+	if (c->run_raw && !c->flags) {
 		fn(c, &(struct flag){"config", 0, "FILE", "file with settings"});
 		for (size_t i = 0; i < settings_count; i++)
 			if (settings_table[i].flag)
@@ -30,7 +30,7 @@ static void each_flag(const struct cmd *c, void (*fn)(const struct cmd *c, const
 						     settings_table[i].help});
 	}
 	for (const struct flag *f = common_flags; f->name; f++)
-		if (!c->run_raw || strcmp(f->name, "help") == 0)
+		if (!c->run_raw || c->flags || strcmp(f->name, "help") == 0)
 			fn(c, f);
 }
 
@@ -60,6 +60,8 @@ static void bash(void)
 			puts("\t\t\telse\n\t\t\t\twords=$(wick ls 2>/dev/null | awk 'NR > 1 { print $1 }')");
 		else if (strcmp(c->name, "completion") == 0)
 			puts("\t\t\telse\n\t\t\t\twords='bash zsh fish'");
+		else if (strcmp(c->name, "node") == 0)
+			puts("\t\t\telif ((COMP_CWORD == 2)); then\n\t\t\t\twords='drain resume remove label'");
 		puts("\t\t\tfi\n\t\t\t;;");
 	}
 	puts("\t\tesac\n\tfi\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n}");
@@ -119,6 +121,8 @@ static void zsh(void)
 			printf(" \\\n\t\t\t'1:path:_files'");
 		else if (strcmp(c->name, "completion") == 0)
 			printf(" \\\n\t\t\t'1:shell:(bash zsh fish)'");
+		else if (strcmp(c->name, "node") == 0)
+			printf(" \\\n\t\t\t'1:what:(drain resume remove label)'");
 		puts("\n\t\t;;");
 	}
 	puts("\tesac\n}\ncompdef _wick wick");
@@ -158,6 +162,9 @@ static void fish(void)
 			       c->name);
 		else if (strcmp(c->name, "completion") == 0)
 			puts("complete -c wick -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'");
+		else if (strcmp(c->name, "node") == 0)
+			puts("complete -c wick -n '__fish_seen_subcommand_from node' -f -a 'drain resume remove "
+			     "label'");
 	}
 }
 

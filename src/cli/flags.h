@@ -184,6 +184,90 @@ static const struct flag events_flags[] = {
 	{0},
 };
 
+#define NODES_MORE                                                                                                     \
+	"A node is up, away (not connected), drained (gets no new work), failing or refused; why stands beside it. "   \
+	"Slots are eighths of devices. Rung is how a share of a device is held: mig and whole by the hardware, mps "   \
+	"by "                                                                                                          \
+	"the driver, watched only by Wick."
+#define NODES_EXAMPLES                                                                                                 \
+	"wick nodes\n"                                                                                                 \
+	"wick nodes --devices\n"                                                                                       \
+	"wick nodes --json | jq -r '.nodes[] | select(.up | not) | .name'\n"
+
+static const struct flag nodes_flags[] = {
+	{"devices", 0, NULL, "a line for each device"},
+	{0},
+};
+
+#define NODE_MORE                                                                                                      \
+	"With --join, or alone where a gateway has taken this machine before: runs a node here, in the foreground; "   \
+	"`wick token` on the gateway prints the line. drain: it gets no new work, and what runs there ends in its "    \
+	"own time; resume takes that back. remove: it is "                                                             \
+	"not known any more, its connection and its workers end. label: functions with the tag wick:place=LABEL run "  \
+	"only on nodes that have the label."
+#define NODE_EXAMPLES                                                                                                  \
+	"wick node --join gate.example.org:9001 --token wickt_... --fingerprint SHA256:...\n"                          \
+	"wick node drain gpu1\n"                                                                                       \
+	"wick node resume gpu1\n"                                                                                      \
+	"wick node label gpu1 +lab +zone=b -test\n"                                                                    \
+	"wick node remove gpu1\n"
+
+static const struct flag node_flags[] = {
+	{"join", 0, "HOST:PORT", "gateway to run functions for; needed once, the data folder keeps those that took it"},
+	{"token", 0, "TOKEN", "what `wick token` printed there; needed once, and not kept"},
+	{"fingerprint", 0, "SHA256:...",
+	 "of the gateway's key, printed with the token; without it, its certificate must be one that this machine "
+	 "trusts"},
+	{"ca", 0, "FILE", "certificates that vouch for the gateway, instead of the machine's"},
+	{"proxy", 0, "URL", "HTTP proxy on the way to the gateway; without it, https_proxy and no_proxy count"},
+	{"name", 0, "NAME", "name of this node (a-z, 0-9 and -); without it, the host's"},
+	{"label", 0, "LIST", "what functions may wish of a node (wick:place), with commas between"},
+	{"worker-memory", 0, "SIZE", "memory for all workers together; three quarters of the machine's unless said"},
+	{"code-cache", 0, "SIZE", "unpacked packages that are kept; 10g unless said"},
+	{"zygote-idle", 0, "TIME", "a zygote that nobody needed for this long ends; 10m unless said"},
+	{"prestart", 0, "N", "Node.js processes that wait for code; 2 unless said"},
+	{"box-uid", 0, "UID", "started as root: user and group number of boxes; 64646 unless said"},
+	{"internet-allow", 0, "CIDRS", "private networks that functions with wick:network=internet may reach"},
+	{"gate-away", 0, "TIME", "idle workers of a gateway that is away for this long are ended; 5m unless said"},
+	{"devices", 0, "LIST", "devices to declare, or @FILE"},
+	{"node-cost", 0, "USD", "what this machine costs an hour"},
+	{"share-devices", 0, "yes|no", "functions of different roles may share a device"},
+	{"log-level", 0, "LEVEL", "least of debug, info, warn and error that is logged"},
+	{0},
+};
+
+#define TOKEN_MORE                                                                                                     \
+	"Prints the one line to run on a machine that shall become a node. Who has the token can join until it "       \
+	"expires or is used up, and is known by its own key from then on: revoking a token ends no node."
+#define TOKEN_EXAMPLES                                                                                                 \
+	"wick token\n"                                                                                                 \
+	"wick token --name gpu1 --label lab --ttl 15m\n"                                                               \
+	"wick token --uses 0 --ttl 30d --label fleet\n"                                                                \
+	"wick token --list\n"                                                                                          \
+	"wick token --revoke 00c0ffee\n"
+
+static const struct flag token_flags[] = {
+	{"ttl", 0, "TIME", "how long it is good; 1h unless said"},
+	{"uses", 0, "N", "how many nodes may join with it; 1 unless said, 0 is any number"},
+	{"name", 0, "NAME", "only a node of this name may"},
+	{"label", 0, "LABEL", "given to who joins with it; may be repeated"},
+	{"list", 0, NULL, "the tokens that are good still"},
+	{"revoke", 0, "ID", "nobody joins with it any more"},
+	{0},
+};
+
+#define PLACE_MORE                                                                                                     \
+	"Says which node and which devices a worker of the function would get now, and what speaks against the "       \
+	"others."
+#define PLACE_EXAMPLES                                                                                                 \
+	"wick place train --dry-run\n"                                                                                 \
+	"wick place train --dry-run --json\n"
+
+static const struct flag place_flags[] = {
+	{"dry-run", 0, NULL, "only look"},
+	{0},
+};
+
 #define DOCTOR_MORE                                                                                                    \
 	"Each line is ok, warn or fail, and says how to mend it. The exit status is 1 when something failed."
 #define DOCTOR_EXAMPLES                                                                                                \

@@ -21,58 +21,35 @@
 #define READY_FD      3     /* serve_child_spec.listen_fd */
 #define LINE_MAX_N    4096
 
-struct node_flags {
-	char *data, *join, *token, *fingerprint, *ca, *proxy, *name, *labels, *level;
-	char *memory, *code_cache, *zygote_idle, *prestart, *box_uid, *internet_allow, *gate_away;
-	char *devices, *cost, *share_devices;
-};
-
-#define FLAG(flag_name, variable, member, meta, text)                                                                  \
-	{                                                                                                              \
-		.name = flag_name, .flag = "--" flag_name, .env = variable, .metavar = meta, .type = SETTING_STRING,   \
-		.offset = offsetof(struct node_flags, member), .help = text                                            \
-	}
-
-/* Handed on by these variables, so that no token stands in a list of processes for long; what is wrong with a value
- * wick-node says. */
-static const struct setting table[] = {
-	FLAG("join", "WICK_NODE_JOIN", join, "HOST:PORT",
-	     "Gateway to run functions for. Needed once: gateways that took this node are kept in the data folder."),
-	FLAG("token", "WICK_NODE_TOKEN", token, "T", "What `wick token` printed there; needed once, and not kept."),
-	FLAG("fingerprint", "WICK_NODE_FINGERPRINT", fingerprint, "SHA256:...",
-	     "Of the gateway's key, printed with the token. Without it, the gateway's certificate must be one that "
-	     "this "
-	     "machine trusts."),
-	FLAG("ca", "WICK_NODE_CA", ca, "FILE", "Certificates that vouch for the gateway, instead of the machine's."),
-	FLAG("proxy", "WICK_NODE_PROXY", proxy, "URL",
-	     "HTTP proxy on the way to the gateway. Without it, https_proxy and no_proxy count."),
-	FLAG("name", "WICK_NODE_NAME", name, "NAME", "Name of this node (a-z, 0-9 and -); without it, the host's."),
-	FLAG("label", "WICK_NODE_LABELS", labels, "LIST",
-	     "What functions may wish of a node (wick:place), with commas between."),
-	FLAG("data", "WICK_DATA", data, "DIR",
-	     "Folder of the node's key, gateways and packages. Without it: /var/lib/wick-node as root, else "
-	     "~/.local/share/wick-node."),
-	FLAG("worker-memory", "WICK_WORKER_MEMORY", memory, "SIZE",
-	     "Memory for all workers together. 0: three quarters of the machine's."),
-	FLAG("code-cache", "WICK_CODE_CACHE", code_cache, "SIZE", "Unpacked packages that are kept. 0: 10g."),
-	FLAG("zygote-idle", "WICK_ZYGOTE_IDLE", zygote_idle, "TIME", "A zygote that nobody needed for this long ends."),
-	FLAG("prestart", "WICK_PRESTART", prestart, "N", "Node.js processes that wait for code."),
-	FLAG("box-uid", "WICK_BOX_UID", box_uid, "UID",
-	     "Started as root: the user and group number of boxes. 0: 64646."),
-	FLAG("internet-allow", "WICK_INTERNET_ALLOW", internet_allow, "CIDRS",
-	     "Private networks that functions with wick:network=internet may reach."),
-	FLAG("gate-away", "WICK_GATE_AWAY", gate_away, "TIME",
-	     "Idle workers of a gateway that is away for this long are ended."),
-	FLAG("devices", "WICK_DEVICES", devices, "LIST", "Devices to declare, or @FILE (docs/devices.md)."),
-	FLAG("node-cost", "WICK_NODE_COST", cost, "USD", "What this machine costs an hour."),
-	FLAG("share-devices", "WICK_SHARE_DEVICES", share_devices, "yes|no",
-	     "Functions of different roles may share a device."),
-	FLAG("log-level", "WICK_LOG_LEVEL", level, "LEVEL", "Least of debug, info, warn and error that is logged."),
+/* Flags of the command (cli/flags.h) and the variables by which wick-node gets them, or that hold for them; by
+ * variables, so that no token stands in a list of processes for long. What is wrong with a value wick-node says. */
+static const struct node_value {
+	const char *flag, *env;
+} values[] = {
+	{"join", "WICK_NODE_JOIN"},
+	{"token", "WICK_NODE_TOKEN"},
+	{"fingerprint", "WICK_NODE_FINGERPRINT"},
+	{"ca", "WICK_NODE_CA"},
+	{"proxy", "WICK_NODE_PROXY"},
+	{"name", "WICK_NODE_NAME"},
+	{"label", "WICK_NODE_LABELS"},
+	{"worker-memory", "WICK_WORKER_MEMORY"},
+	{"code-cache", "WICK_CODE_CACHE"},
+	{"zygote-idle", "WICK_ZYGOTE_IDLE"},
+	{"prestart", "WICK_PRESTART"},
+	{"box-uid", "WICK_BOX_UID"},
+	{"internet-allow", "WICK_INTERNET_ALLOW"},
+	{"gate-away", "WICK_GATE_AWAY"},
+	{"devices", "WICK_DEVICES"},
+	{"node-cost", "WICK_NODE_COST"},
+	{"share-devices", "WICK_SHARE_DEVICES"},
+	{"log-level", "WICK_LOG_LEVEL"},
+	{"data", "WICK_DATA"},
 };
 
 struct joiner {
-	struct node_flags flags;
-	char *data; /* absolute */
+	const char *said_values[ARRAY_SIZE(values)]; /* NULL: not given; views of argv or the environment */
+	char *data;                                  /* absolute */
 	int lock;
 	int said[2]; /* the pipe: [0] is read here */
 	struct loop *loop;
@@ -110,7 +87,6 @@ static void joiner_done(struct joiner *j)
 	free(j->data);
 	free(j->refusal);
 	buf_done(&j->line);
-	settings_done(table, ARRAY_SIZE(table), &j->flags);
 }
 
 /* ---- before it starts ---- */
@@ -126,9 +102,18 @@ static char *default_data(void)
 	return xasprintf("%s/.local/share/wick-node", home && *home ? home : ".");
 }
 
+static const char *value_of(const struct joiner *j, const char *flag)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		if (strcmp(values[i].flag, flag) == 0)
+			return j->said_values[i];
+	return NULL;
+}
+
 static int open_data(struct joiner *j, struct err *err)
 {
-	_cleanup_(freep) char *path = *j->flags.data ? xstrdup(j->flags.data) : default_data(), *lock = NULL;
+	const char *said = value_of(j, "data");
+	_cleanup_(freep) char *path = said ? xstrdup(said) : default_data(), *lock = NULL;
 	int owner = 0, r = mkdir_p(path, 0700);
 
 	if (r < 0)
@@ -151,17 +136,14 @@ static void make_env(struct joiner *j, const char *libexec)
 
 	while (environ[n])
 		n++;
-	j->envp = xnew_n(char *, n + ARRAY_SIZE(table) + 4);
+	j->envp = xnew_n(char *, n + ARRAY_SIZE(values) + 4);
 	for (size_t i = 0; i < n; i++)
 		if (strncmp(environ[i], "WICK_", 5) != 0 && strncmp(environ[i], "AWS_", 4) != 0 &&
 		    strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0)
 			j->envp[at++] = xstrdup(environ[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		const char *value = *(char **)((char *)&j->flags + table[i].offset);
-
-		if (value && *value && strcmp(table[i].env, "WICK_DATA") != 0)
-			j->envp[at++] = xasprintf("%s=%s", table[i].env, value);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		if (j->said_values[i] && strcmp(values[i].flag, "data") != 0)
+			j->envp[at++] = xasprintf("%s=%s", values[i].env, j->said_values[i]);
 	j->envp[at++] = xasprintf("WICK_DATA=%s", j->data);
 	j->envp[at++] = xasprintf("WICK_LIBEXEC=%s", libexec);
 	j->envp[at++] = xasprintf("WICK_READY_FD=%d", READY_FD);
@@ -280,15 +262,42 @@ static int run(struct joiner *j, struct err *err)
 	return j->refusal ? err_set(err, 0, "%s", j->refusal) : 0;
 }
 
-static void print_help(void)
-{
-	_cleanup_(buf_done) struct buf b = BUF_NULL;
+/* ---- flags ---- */
 
-	settings_help(table, ARRAY_SIZE(table), &b);
-	printf("Usage: wick node [--join HOST:PORT --token T --fingerprint F] [--data DIR] [FLAG]...\n\n"
-	       "Runs a node on this machine: functions of gateways elsewhere. `wick token` on the gateway\n"
-	       "prints the line to begin with; later `wick node` alone is enough.\n\n%s",
-	       buf_cstr(&b));
+static int unknown(const struct cli *c, const char *arg, struct str name)
+{
+	_cleanup_(freep) char *given = str_dup(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		if (near_miss(given, values[i].flag))
+			return cli_usage(c, "unknown option %s; did you mean --%s?", arg, values[i].flag);
+	return cli_usage(c, "unknown option %s", arg);
+}
+
+static int read_flags(struct joiner *j, const struct cli *c, int argc, char **argv)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		const char *said = getenv(values[i].env);
+
+		j->said_values[i] = said && *said ? said : NULL;
+	}
+	for (int i = 1; i < argc; i++) {
+		struct str name, value;
+		size_t at = 0;
+		bool joined;
+
+		if (strncmp(argv[i], "--", 2) != 0)
+			return cli_usage(c, "unexpected argument '%s'", argv[i]);
+		joined = str_cut(str_from(argv[i] + 2), '=', &name, &value);
+		while (at < ARRAY_SIZE(values) && !str_eqz(name, values[at].flag))
+			at++;
+		if (at == ARRAY_SIZE(values))
+			return unknown(c, argv[i], name);
+		if (!joined && i + 1 >= argc)
+			return cli_usage(c, "--%s needs a value", values[at].flag);
+		j->said_values[at] = joined ? value.p : argv[++i];
+	}
+	return EXIT_SUCCESS;
 }
 
 int node_join_main(int argc, char **argv)
@@ -297,23 +306,14 @@ int node_join_main(int argc, char **argv)
 	struct cli c = {.name = "node"};
 	enum log_level level = LOG_INFO;
 	struct err err = ERR_NULL;
+	int status = read_flags(&j, &c, argc, argv);
+	const char *said;
 
-	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			print_help();
-			return EXIT_SUCCESS;
-		}
-	argc--;
-	argv++;
-	settings_defaults(table, ARRAY_SIZE(table), &j.flags);
-	if (settings_apply_env(table, ARRAY_SIZE(table), &j.flags, environ, &err) < 0 ||
-	    settings_apply_argv(table, ARRAY_SIZE(table), &j.flags, &argc, argv, &err) < 0 ||
-	    (argc > 0 && err_set(&err, 0, "unexpected argument '%s'", argv[0]) < 0) ||
-	    (*j.flags.level && !log_level_by_name(j.flags.level, &level) &&
-	     err_set(&err, 0, "log level \"%s\" is none of debug, info, warn, error", j.flags.level) < 0)) {
-		cli_fail(&c, &err);
-		return EXIT_USAGE;
-	}
+	if (status != EXIT_SUCCESS)
+		return status;
+	said = value_of(&j, "log-level");
+	if (said && !log_level_by_name(said, &level))
+		return cli_usage(&c, "log level \"%s\" is none of debug, info, warn, error", said);
 	log_open("wick", level);
 	if (run(&j, &err) < 0)
 		return cli_fail(&c, &err);

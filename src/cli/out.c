@@ -119,12 +119,11 @@ static void add_row(struct buf *b, const char *cells, const size_t widths[static
 		b->p[--b->n] = '\0';
 }
 
-void grid_print(struct grid *g, int fd)
+void grid_text(struct grid *g, struct buf *b, int fd)
 {
 	size_t widths[COLUMNS_MAX] = {0}, n = 0;
 	bool right[COLUMNS_MAX] = {false};
 	const char **rows = arena_new_n(&g->arena, const char *, g->n_rows + 1);
-	_cleanup_(buf_done) struct buf b = BUF_NULL;
 	struct str rest = str_from(g->head), cell;
 
 	for (size_t i = 0; i < COLUMNS_MAX && rest.n > 0; i++) {
@@ -136,13 +135,20 @@ void grid_print(struct grid *g, int fd)
 		measure(r->cells, widths);
 		rows[n++] = r->cells;
 	}
-	buf_adds(&b, tone_on(fd, TONE_DIM));
-	add_row(&b, g->head, widths, right, true);
-	buf_printf(&b, "%s\n", tone_off(fd, TONE_DIM));
+	buf_adds(b, tone_on(fd, TONE_DIM));
+	add_row(b, g->head, widths, right, true);
+	buf_printf(b, "%s\n", tone_off(fd, TONE_DIM));
 	while (n > 0) {
-		add_row(&b, rows[--n], widths, right, false);
-		buf_addc(&b, '\n');
+		add_row(b, rows[--n], widths, right, false);
+		buf_addc(b, '\n');
 	}
+}
+
+void grid_print(struct grid *g, int fd)
+{
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+	grid_text(g, &b, fd);
 	fputs(buf_cstr(&b), fd == STDERR_FILENO ? stderr : stdout);
 }
 
@@ -225,6 +231,22 @@ static bool parse_local(struct str s, int64_t *ret)
 	return false;
 }
 
+bool out_parse_duration(struct str s, uint64_t *ret_s)
+{
+	static const struct {
+		char unit;
+		uint64_t s;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+	uint64_t n;
+
+	for (size_t i = 0; s.n > 1 && i < ARRAY_SIZE(units); i++)
+		if (s.p[s.n - 1] == units[i].unit && str_to_u64(str_sub(s, 0, s.n - 1), &n)) {
+			*ret_s = n * units[i].s;
+			return n > 0 && n <= (uint64_t)366 * 86400 / units[i].s;
+		}
+	return false;
+}
+
 bool out_parse_since(struct str s, int64_t now_ms, int64_t *ret)
 {
 	static const struct {
@@ -271,4 +293,15 @@ void out_clean(struct buf *b, struct str s)
 		else
 			buf_printf(b, "\\x%02x", c);
 	}
+}
+
+const char *out_cell(struct arena *a, struct str s)
+{
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+	out_clean(&b, s);
+	for (size_t i = 0; i < b.n; i++)
+		if (b.p[i] == '\t')
+			b.p[i] = ' ';
+	return b.n ? arena_dup(a, buf_str(&b)) : "-";
 }

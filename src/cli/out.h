@@ -23,6 +23,7 @@ struct grid {
 void grid_done(struct grid *g);
 void grid_add(struct grid *g, const char *fmt, ...) _printf_(2, 3); /* cells with '\t' between */
 void grid_print(struct grid *g, int fd);
+void grid_text(struct grid *g, struct buf *b, int fd); /* as it would be printed there; fd -1: without colours */
 
 /* Each writes into buf and returns it. */
 #define OUT_TEXT 40
@@ -35,5 +36,9 @@ const char *out_local_iso(struct str iso8601, char buf[static OUT_TEXT]); /* the
 bool out_parse_since(struct str s, int64_t now_ms, int64_t *ret);
 /* "200ms", "5s", "2m"; a bare number is seconds. */
 bool out_parse_interval(struct str s, uint64_t *ret_ms);
+/* "90s" "10m" "2h" "3d" "1w", at least a second and at most a leap year. */
+bool out_parse_duration(struct str s, uint64_t *ret_s);
+/* A cell of a table from outside: as out_clean, without tabs; "-" when it is empty. Into a. */
+const char *out_cell(struct arena *a, struct str s);
 /* Text from outside for a terminal: control bytes but tab become spaces or are shown as \x1b. */
 void out_clean(struct buf *b, struct str s);

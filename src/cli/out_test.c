@@ -54,6 +54,51 @@ static void times(void **state)
 	assert_false(out_parse_since(STR("99999999999999999999d"), now, &t));
 }
 
+static void durations(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t s; /* 0: refused */
+	} cases[] = {
+		{"90s", 90},
+		{"10m", 600},
+		{"1h", 3600},
+		{"366d", 31622400},
+		{"1w", 604800},
+		{"367d", 0},
+		{"0s", 0},
+		{"60", 0},
+		{"h", 0},
+		{"", 0},
+		{"-1h", 0},
+		{"1.5h", 0},
+		{"99999999999999999999s", 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t s = 0;
+
+		assert_int_equal(out_parse_duration(str_from(cases[i].text), &s), cases[i].s > 0);
+		if (cases[i].s)
+			assert_int_equal(s, cases[i].s);
+	}
+}
+
+static void cells(void **state)
+{
+	_cleanup_(arena_done) struct arena a = ARENA_NULL;
+	struct grid g = {.head = "NAME\t>N"};
+	_cleanup_(buf_done) struct buf b = BUF_NULL;
+
+	assert_string_equal(out_cell(&a, STR("a\tb\x1b")), "a b\\x1b");
+	assert_string_equal(out_cell(&a, STR_NULL), "-");
+	grid_add(&g, "long\t1");
+	grid_add(&g, "x\t22");
+	grid_text(&g, &b, -1);
+	assert_string_equal(buf_cstr(&b), "NAME   N\nlong   1\nx     22\n");
+	grid_done(&g);
+}
+
 static void clean(void **state)
 {
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
@@ -65,10 +110,8 @@ static void clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(money),
-		cmocka_unit_test(amounts),
-		cmocka_unit_test(times),
-		cmocka_unit_test(clean),
+		cmocka_unit_test(money),     cmocka_unit_test(amounts), cmocka_unit_test(times),
+		cmocka_unit_test(durations), cmocka_unit_test(cells),   cmocka_unit_test(clean),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
 #include "cli/serve.h"
 
 #include "base/mem.h"
+#include "model/node.h"
+#include "model/price.h"
 #include "sys/file.h"
 #include "sys/log.h"
 #include "wire/yaml.h"
@@ -107,6 +109,8 @@ static int take_config(int *argc, char **argv, const char **ret, struct err *err
 
 static int check_settings(const struct settings *s, struct err *err)
 {
+	struct price_book prices = PRICE_BOOK_DEFAULT;
+	struct node_address nodes;
 	enum log_level level;
 
 	if (!log_level_by_name(s->log_level, &level))
@@ -115,6 +119,10 @@ static int check_settings(const struct settings *s, struct err *err)
 		return err_set(err, 0, "account: '%s' is not 12 digits", s->account);
 	if (*s->url && strncmp(s->url, "http://", 7) != 0 && strncmp(s->url, "https://", 8) != 0)
 		return err_set(err, 0, "url: '%s' must begin with http:// or https://", s->url);
+	if (price_parse_slices(&prices, str_from(s->price_slices), err) < 0)
+		return err_wrap(err, "price_slices");
+	if (node_address_settings(s, &nodes, err) < 0)
+		return -1;
 	return *s->region ? 0 : err_set(err, 0, "region: may not be empty");
 }
 

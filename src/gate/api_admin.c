@@ -1,8 +1,10 @@
 /* Wick's own API under /_wick/: health, metrics, bill, invocations, events, logs, functions, code, settings (see
- * docs/api-wick.md). Everything but health is the root key's. Long reads run on the pool; a log is streamed as the
- * client takes it. Owns the streams of logs, each until its connection is over. */
+ * docs/api-wick.md); nodes and tokens are in api_admin_nodes.c. Everything but health is the root key's. Long reads run
+ * on the pool; a log is streamed as the client takes it. Owns the streams of logs, each until its connection is over.
+ */
 #include "gate/api.h"
 #include "gate/api_admin_live.h"
+#include "gate/api_admin_nodes.h"
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -156,37 +158,84 @@ static json_t *sum_json(const struct usage_sum *s)
 	return j;
 }
 
+static void add_sum(struct usage_sum *to, const struct usage_sum *one)
+{
+	to->invocations += one->invocations;
+	to->errors += one->errors;
+	to->billed_ms += one->billed_ms;
+	to->mb_ms += one->mb_ms;
+	to->device_slice_ms += one->device_slice_ms;
+	to->cost_picousd += one->cost_picousd;
+}
+
+/* The runs that held a device, by its model; takes sums apart. */
+static json_t *devices_json(struct usage_sum *sums, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		struct usage_sum *first = &sums[i];
+		json_t *j;
+
+		if (!first->device.n)
+			continue;
+		/* Those of the same model behind it go into it. */
+		for (size_t k = i + 1; k < n; k++)
+			if (str_eq(sums[k].device, first->device)) {
+				add_sum(first, &sums[k]);
+				sums[k].device = STR_NULL;
+			}
+		first->function = STR_NULL;
+		j = sum_json(first);
+		json_set_str(j, "device", first->device);
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+static json_t *bill_line(struct arena *a, const struct usage_sum *sums, size_t n, struct str function)
+{
+	struct usage_sum *copy = arena_new_n(a, struct usage_sum, n + 1), all = {.function = function};
+	json_t *j;
+
+	for (size_t i = 0; i < n; i++) {
+		copy[i] = sums[i];
+		add_sum(&all, &sums[i]);
+	}
+	j = sum_json(&all);
+	json_object_set_new(j, "devices", devices_json(copy, n));
+	return j;
+}
+
 static enum step_result bill_summed(struct req *r)
 {
 	struct bill *b = r->api_state;
 	struct str wanted = req_param(r, "function");
-	struct usage_sum total = {0};
+	struct usage_sum *kept;
+	size_t n = 0;
 	json_t *j, *list;
 
 	if (b->result != 0) {
 		arena_done(&b->arena);
 		return req_fail_errno(r, b->result);
 	}
+	kept = arena_new_n(&b->arena, struct usage_sum, b->n + 1);
+	for (size_t i = 0; i < b->n; i++)
+		if (!wanted.n || str_eq(wanted, b->sums[i].function))
+			kept[n++] = b->sums[i];
 	list = json_array();
-	for (size_t i = 0; i < b->n; i++) {
-		const struct usage_sum *s = &b->sums[i];
-
-		if (wanted.n && !str_eq(wanted, s->function))
-			continue;
-		json_array_append_new(list, sum_json(s));
-		total.invocations += s->invocations;
-		total.errors += s->errors;
-		total.billed_ms += s->billed_ms;
-		total.mb_ms += s->mb_ms;
-		total.device_slice_ms += s->device_slice_ms;
-		total.cost_picousd += s->cost_picousd;
+	/* They come by function, one for each device. */
+	for (size_t i = 0, k; i < n; i = k) {
+		for (k = i + 1; k < n && str_eq(kept[k].function, kept[i].function);)
+			k++;
+		json_array_append_new(list, bill_line(&b->arena, &kept[i], k - i, kept[i].function));
 	}
-	arena_done(&b->arena);
 	j = json_object();
 	set_time(j, "from", b->from);
 	set_time(j, "to", b->to);
 	json_object_set_new(j, "functions", list);
-	json_object_set_new(j, "total", sum_json(&total));
+	json_object_set_new(j, "total", bill_line(&b->arena, kept, n, STR_NULL));
+	arena_done(&b->arena);
 	return req_reply_json(r, 200, j);
 }
 
@@ -266,6 +315,11 @@ static json_t *usage_json(const struct usage *u)
 	set_u64(j, "memory_mb", u->memory_mb);
 	set_u64(j, "max_memory_mb", u->max_memory_mb);
 	set_u64(j, "device_slice_ms", u->device_slice_ms);
+	if (u->device.n) {
+		json_set_str(j, "device", u->device);
+		set_u64(j, "slots", u->slots);
+		json_set_str(j, "rung", u->rung);
+	}
 	set_cost(j, u->cost_picousd);
 	return j;
 }
@@ -738,6 +792,12 @@ static const struct operation operations[] = {
 	{"Functions", "wick:ListFunctions", "GET", "/_wick/functions", REQ_BODY_NONE, 0, get_functions},
 	{"Why", "wick:GetWhy", "GET", "/_wick/why/{}", REQ_BODY_NONE, 0, live_why},
 	{"Top", "wick:GetTop", "GET", "/_wick/top", REQ_BODY_NONE, 0, live_top},
+	{"Nodes", "wick:ListNodes", "GET", "/_wick/nodes", REQ_BODY_NONE, 0, admin_get_nodes},
+	{"ChangeNode", "wick:ChangeNode", "POST", "/_wick/nodes/{}", REQ_BODY_BUFFER, 65536, admin_post_node},
+	{"RemoveNode", "wick:RemoveNode", "DELETE", "/_wick/nodes/{}", REQ_BODY_NONE, 0, admin_delete_node},
+	{"MakeToken", "wick:MakeToken", "POST", "/_wick/tokens", REQ_BODY_BUFFER, 65536, admin_post_token},
+	{"Tokens", "wick:ListTokens", "GET", "/_wick/tokens", REQ_BODY_NONE, 0, admin_get_tokens},
+	{"RevokeToken", "wick:RevokeToken", "DELETE", "/_wick/tokens/{}", REQ_BODY_NONE, 0, admin_delete_token},
 	{"Code", "wick:GetCode", "GET", "/_wick/code/{}/{}", REQ_BODY_NONE, 0, get_code},
 	{"Layer", "wick:GetCode", "GET", "/_wick/layers/{}/{}", REQ_BODY_NONE, 0, get_layer},
 };

@@ -3,8 +3,35 @@
 #include "gate/conf.h"
 
 #include "base/mem.h"
+#include "model/node.h"
 
 #include <unistd.h>
+
+void gate_conf_nodes_port(struct gate_conf *c, unsigned port)
+{
+	struct str host;
+
+	if (c->s.nodes_url[0])
+		return;
+	free(c->nodes_url);
+	host = node_url_host(str_from(c->url));
+	c->nodes_url = xasprintf("%.*s:%u", STR_ARG(host), port);
+}
+
+static int read_nodes(struct gate_conf *c, struct err *err)
+{
+	struct node_address nodes;
+
+	if (!c->s.nodes[0])
+		return 0;
+	if (node_address_settings(&c->s, &nodes, err) < 0)
+		return -1;
+	if (c->s.nodes_url[0])
+		c->nodes_url = xstrdup(c->s.nodes_url);
+	else
+		gate_conf_nodes_port(c, nodes.port);
+	return 0;
+}
 
 int gate_conf_read(struct gate_conf *c, struct err *err)
 {
@@ -22,7 +49,7 @@ int gate_conf_read(struct gate_conf *c, struct err *err)
 	c->listen_fd = (int)n;
 	c->socket = xstrdup(socket);
 	c->url = c->s.url && c->s.url[0] ? xstrdup(c->s.url) : xasprintf("http://%s", c->s.listen);
-	return 0;
+	return read_nodes(c, err);
 }
 
 void gate_conf_done(struct gate_conf *c)
@@ -30,4 +57,5 @@ void gate_conf_done(struct gate_conf *c)
 	settings_done(settings_table, settings_count, &c->s);
 	free(c->socket);
 	free(c->url);
+	free(c->nodes_url);
 }

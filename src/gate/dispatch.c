@@ -23,6 +23,8 @@ static void send_invoke(struct invocation *inv)
 	memcpy(in.id, inv->r->id, sizeof(in.id));
 	invocation_logf(inv, "START RequestId: %s Version: %.*s", inv->r->id_text, STR_ARG(def->version));
 	worker_run_begins(w, inv);
+	if (!w->local)
+		in.limit_ms = def->timeout_s * 1000ull;
 	if (inv->stream)
 		stream_fill_invoke(inv->stream, &in);
 	lane_send_invoke(w->lane, &in);

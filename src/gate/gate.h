@@ -19,14 +19,15 @@ struct gate {
 	struct meter *meter;         /* meter.c: usage waiting to be stored, counters */
 	struct functions *functions; /* functions.c: deployed functions in memory, with their queues and workers */
 	struct pool *pool;           /* pool.c: every worker */
-	struct nodes *nodes;         /* nodes.c: the link to each node */
-	struct recent *recent;       /* recent.c: invocations that ended last */
-	struct provision *provision; /* provision.c: workers that are kept warm */
-	struct jobs *jobs;           /* jobs.c: durable events */
-	struct reap *reap;           /* reap.c: dead blobs, idle workers */
-	struct objects *objects;     /* objects.c: small objects in memory */
-	struct reqs *reqs;           /* req.c: every request that is alive */
-	struct http_server *http;    /* front.c */
-	struct timer *quiet;         /* main.c: draining, until nothing is pending */
+	struct node_records *node_records; /* node_records.c: who has joined, and tokens to join with */
+	struct nodes *nodes;               /* nodes.c: the link to each node */
+	struct recent *recent;             /* recent.c: invocations that ended last */
+	struct provision *provision;       /* provision.c: workers that are kept warm */
+	struct jobs *jobs;                 /* jobs.c: durable events */
+	struct reap *reap;                 /* reap.c: dead blobs, idle workers */
+	struct objects *objects;           /* objects.c: small objects in memory */
+	struct reqs *reqs;                 /* req.c: every request that is alive */
+	struct http_server *http;          /* front.c */
+	struct timer *quiet;               /* main.c: draining, until nothing is pending */
 	bool draining;
 };

@@ -9,6 +9,7 @@
 #include "gate/keys.h"
 #include "gate/logs.h"
 #include "gate/meter.h"
+#include "gate/node_records.h"
 #include "gate/nodes.h"
 #include "gate/objects.h"
 #include "gate/provision.h"
@@ -70,6 +71,8 @@ static int read_prices(struct gate *g, struct err *err)
 		return err_set(err, 0, "setting price_gb_second: '%s' is no amount in USD", g->conf.s.price_gb_second);
 	if (!price_parse_usd(str_from(g->conf.s.price_request), &g->prices.request))
 		return err_set(err, 0, "setting price_request: '%s' is no amount in USD", g->conf.s.price_request);
+	if (price_parse_slices(&g->prices, str_from(g->conf.s.price_slices), err) < 0)
+		return err_wrap(err, "setting price_slices");
 	return 0;
 }
 
@@ -106,6 +109,9 @@ static int open_all(struct gate *g, struct err *err)
 	g->functions = functions_new(g);
 	g->pool = pool_new(g);
 	g->reap = reap_new(g);
+	g->node_records = node_records_open(g, err);
+	if (!g->node_records)
+		return -1;
 	g->nodes = nodes_open(g, err);
 	if (!g->nodes)
 		return -1;
@@ -122,6 +128,7 @@ static void close_all(struct gate *g)
 	jobs_free(g->jobs);
 	nodes_free(g->nodes);
 	g->nodes = NULL;
+	node_records_free(g->node_records);
 	provision_free(g->provision);
 	pool_free(g->pool);
 	functions_free(g->functions);

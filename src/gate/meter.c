@@ -10,6 +10,7 @@
 #include "gate/reap.h"
 #include "gate/recent.h"
 #include "gate/stats.h"
+#include "model/device.h"
 #include "model/limits.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -112,6 +113,8 @@ static void price(struct invocation *inv)
 	u->at_ms = clock_wall_ms();
 	u->memory_mb = def->memory_mb;
 	u->billed_ms = price_billed_ms(u->run_us, u->init_us);
+	if (u->device.n)
+		u->device_slice_ms = price_slice_ms(u->slots, u->billed_ms);
 	u->cost_picousd = price_cost(&inv->r->g->prices, u->memory_mb, u->billed_ms, u->device_slice_ms,
 				     price_slice_second(&inv->r->g->prices, u->device, u->device_kind));
 }
@@ -174,6 +177,10 @@ static void report(struct invocation *inv)
 		add_ms(&b, "\tQueue Duration: ", u->queue_us);
 		add_ms(&b, "\tStart Duration: ", u->start_us);
 		add_ms(&b, "\tBox Duration: ", inv->box_us);
+	}
+	if (u->device.n) {
+		buf_printf(&b, "\tDevice: %.*s %u/%d", STR_ARG(u->device), u->slots, DEVICE_SLOTS);
+		add_number(&b, "\tDevice Time: ", u->device_slice_ms, " slice-ms");
 	}
 	if (status)
 		buf_printf(&b, "\tStatus: %s", status);

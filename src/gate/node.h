@@ -1,15 +1,14 @@
-/* A node as the gate sees it, for the files that make up nodes.h's other side: nodes.c (all of them), node_start.c (what
- * a worker is started with), node_link.c and node_stream.c (remote ones). */
+/* A node as the gate sees it, for the files that make up nodes.h's other side: nodes.c (all of them), node_start.c
+ * (what a worker is started with), node_link.c and node_stream.c (remote ones). */
 #pragma once
 
+#include "gate/node_link.h"
 #include "gate/nodes.h"
 #include "gate/worker.h"
 #include "link/peer.h"
 
 /*	DOWN: nothing of it is here -> UP <-> AWAY: its connection is lost, its workers are kept for a while -> DOWN */
 enum node_state { NODE_DOWN, NODE_UP, NODE_AWAY };
-
-struct node_link; /* node_link.h */
 
 struct node {
 	struct list_link on_nodes;
@@ -24,6 +23,7 @@ struct node {
 	json_t *status;          /* the last STATUS */
 	json_t *hello;           /* the last HELLO */
 	struct node_workers workers;
+	bool drained; /* nothing new is placed on it */
 };
 
 DEFINE_LIST(node_list, struct node, on_nodes)
@@ -38,6 +38,7 @@ struct nodes {
 struct node *node_new(struct nodes *ns, struct str name);
 /* Its workers are gone as with a node that died. */
 void node_free(struct node *n);
+void node_set_record(struct node *n, const struct node_record *rec); /* what people have said of it */
 /* A connection is there and the node has said who it is. */
 void node_hello(struct node *n, const json_t *body);
 /* A message, but HELLO. True: its fds were taken over, so many of them. */

@@ -1,9 +1,9 @@
 /* All nodes: the local one over the unix link, remote ones over links that they have dialled (node_link.c). Owns them;
  * turns their reports into calls on workers, and the wishes of workers into messages.
  *
- * When the local link is lost the node is taken for dead: its workers die with it or are killed by it (node/agent.c), so
- * nothing is kept. A remote node that is lost is away: its workers are kept, get nothing new and are told nothing, until
- * it is back or has been away for too long. */
+ * When the local link is lost the node is taken for dead: its workers die with it or are killed by it (node/agent.c),
+ * so nothing is kept. A remote node that is lost is away: its workers are kept, get nothing new and are told nothing,
+ * until it is back or has been away for too long. */
 #include "gate/node.h"
 
 #include "base/mem.h"
@@ -265,6 +265,11 @@ static const struct peer_handler handler = {
 
 /* ---- beginning and end ---- */
 
+void node_set_record(struct node *n, const struct node_record *rec)
+{
+	n->drained = rec->drained;
+}
+
 struct node *node_new(struct nodes *ns, struct str name)
 {
 	struct node *n = xnew(struct node);
@@ -278,7 +283,8 @@ struct node *node_new(struct nodes *ns, struct str name)
 void node_free(struct node *n)
 {
 	node_gone(n, "the gate forgets it");
-	node_list_remove(&n->g->nodes->list, n);
+	node_list_remove(n->on_nodes.owner, n);
+	n->link = node_link_free(n->link);
 	peer_free(n->peer);
 	json_decref(n->status);
 	json_decref(n->hello);
@@ -293,7 +299,9 @@ struct nodes *nodes_open(struct gate *g, struct err *err)
 	ns->g = g;
 	ns->local = node_new(ns, STR("local"));
 	ns->local->peer = peer_dial(g->loop, g->conf.socket, &handler, ns->local);
-	return ns;
+	ns->links = node_links_open(ns, err);
+	node_records_on_change(g, node_link_changed);
+	return ns->links || !err->msg ? ns : nodes_free(ns);
 }
 
 struct nodes *nodes_free(struct nodes *ns)
@@ -302,6 +310,7 @@ struct nodes *nodes_free(struct nodes *ns)
 		return NULL;
 	while (node_list_first(&ns->list))
 		node_free(node_list_first(&ns->list));
+	node_links_free(ns->links);
 	free(ns);
 	return NULL;
 }
@@ -319,6 +328,47 @@ bool node_say(struct node *n, enum link_message type, const uint8_t id[static 16
 		said = peer_send(n->peer, type, id, body, fds, n_fds);
 	json_decref(body);
 	return said;
+}
+
+/* The local one first, then who has most memory left. */
+static struct node *choose(struct gate *g)
+{
+	struct node *best = NULL;
+
+	for (struct node *n = node_list_first(&g->nodes->list); n; n = node_list_next(n))
+		if (n->state == NODE_UP && !n->drained && (!best || n->memory_free_mb > best->memory_free_mb))
+			best = n;
+	return best;
+}
+
+bool nodes_start_worker(struct gate *g, struct worker *w)
+{
+	struct node *n = choose(g);
+
+	if (!n)
+		return false;
+	w->node = n;
+	node_workers_push(&n->workers, w);
+	node_start(n, w);
+	return true;
+}
+
+void nodes_prepare(struct gate *g, const struct function *f)
+{
+	struct node *n = choose(g);
+
+	if (n)
+		node_prepare(n, f);
+}
+
+const char *nodes_fingerprint(const struct gate *g)
+{
+	return g->nodes->links ? node_links_fingerprint(g->nodes->links) : "";
+}
+
+uint16_t nodes_port(const struct gate *g)
+{
+	return g->nodes->links ? node_links_port(g->nodes->links) : 0;
 }
 
 void nodes_freeze(const struct worker *w, bool on)
@@ -365,6 +415,9 @@ static json_t *node_json(const struct node *n)
 	json_object_set_new(j, "cpus", json_integer(n->cpus));
 	json_object_set_new(j, "memory_mb", json_integer((json_int_t)n->memory_mb));
 	json_object_set_new(j, "workers", json_integer((json_int_t)n->workers.n));
+	json_object_set_new(j, "drained", json_boolean(n->drained));
+	if (n->link)
+		node_link_add_json(n->link, j);
 	return j;
 }
 

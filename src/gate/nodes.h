@@ -23,3 +23,6 @@ void nodes_prepare(struct gate *g, const struct function *f);
 void nodes_learnt(const struct worker *w, struct str imports);
 /* [{name, state, up, cpus, memory_mb, memory_free_mb, workers, zygotes: [as in STATUS]}]; the caller's. */
 json_t *nodes_json(const struct gate *g);
+const char *nodes_fingerprint(
+	const struct gate *g);             /* of the key that remote nodes see; "" when they are not listened for */
+uint16_t nodes_port(const struct gate *g); /* where; 0 */

@@ -26,7 +26,7 @@ struct pool {
 const char *worker_state_name(enum worker_state s)
 {
 	static const char *const names[WORKER_STATES] = {
-		[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init",     [WORKER_IDLE] = "idle",
+		[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init", [WORKER_IDLE] = "idle",
 		[WORKER_BUSY] = "busy",       [WORKER_AWAY] = "away", [WORKER_ENDING] = "ending",
 	};
 

@@ -40,7 +40,7 @@ void pool_add(struct worker *w);    /* as WAITING */
 void pool_remove(struct worker *w); /* from everything */
 void worker_set_state(struct worker *w, enum worker_state s, const char *why);
 const char *worker_state_name(enum worker_state s);
-void pool_thaw(struct worker *w);   /* nothing when it is not frozen */
+void pool_thaw(struct worker *w); /* nothing when it is not frozen */
 /* Of one with nothing in hand. What it is frozen for is its node's to know now: an INVOKE thaws it there. */
 void pool_away(struct worker *w);
 void pool_run_began(struct fn *fn); /* an invocation was given to one of its workers */

@@ -297,6 +297,9 @@ bool stream_frame(struct invocation *inv, const struct frame *f)
 	case FRAME_ERROR:
 	case FRAME_BOXED:
 	case FRAME_CANCEL:
+	case FRAME_LOG:
+	case FRAME_LATE:
+	case FRAME_OVER:
 		break;
 	}
 	return false;

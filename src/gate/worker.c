@@ -25,12 +25,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES (256 * 1024) /* a longer line is stored in pieces */
-#define WORDS_MAX      2048         /* last words that are kept */
-#define KEYS_MARGIN_MS 3600000      /* a worker is not given work with keys that end sooner */
-#define KILL_WAIT_MS   5000
+#define LINE_MAX_BYTES  (256 * 1024) /* a longer line is stored in pieces */
+#define WORDS_MAX       2048         /* last words that are kept */
+#define KEYS_MARGIN_MS  3600000      /* a worker is not given work with keys that end sooner */
+#define KILL_WAIT_MS    5000
 #define REMOTE_GRACE_US 2000000ull
-#define TRIES_MAX      2 /* an invocation that two workers died without reading is answered with an error */
+#define TRIES_MAX       2 /* an invocation that two workers died without reading is answered with an error */
 
 void worker_free(struct worker *w)
 {
@@ -522,8 +522,7 @@ static void lane_ended(void *arg, enum lane_end how)
 	w->lane_end = how;
 	if (w->state != WORKER_ENDING)
 		worker_set_state(w, WORKER_ENDING, "its lane has ended");
-	nodes_stop_worker(w, how == LANE_BROKEN ? "broken lane" : "lane ended",
-			  how == LANE_BROKEN ? 0 : 2000);
+	nodes_stop_worker(w, how == LANE_BROKEN ? "broken lane" : "lane ended", how == LANE_BROKEN ? 0 : 2000);
 	bury(w);
 }
 

@@ -17,7 +17,7 @@ struct worker {
 	struct node *node; /* where it runs; NULL: that is gone, or not chosen yet */
 	struct list_link on_node;
 	enum worker_state state;
-	enum worker_state before; /* AWAY: what it was */
+	enum worker_state before;  /* AWAY: what it was */
 	struct list_link on_state; /* in fn->workers[state] */
 	struct list_link on_pool;  /* in the pool's list of those that start (oldest first), idle or are frozen */
 	struct list_link on_roomy; /* in fn->roomy: BUSY, and takes one more */
@@ -36,8 +36,8 @@ struct worker {
 	uint32_t max_rss_kib;
 	int64_t idle_since_ms, keys_expire_ms;
 	bool frozen;
-	bool local; /* its lane is its own socket */
-	bool away;  /* its node is: nothing can be said to it now */
+	bool local;             /* its lane is its own socket */
+	bool away;              /* its node is: nothing can be said to it now */
 	bool overdue;           /* its initialisation took too long; it is being killed */
 	bool retiring;          /* takes nothing more, and ends when it has nothing in hand */
 	bool provisioned;       /* started before it was asked for */

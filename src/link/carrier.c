@@ -44,9 +44,9 @@ struct carrier {
 	uint64_t end;         /* what there is */
 	struct block *at;     /* holds the byte at `sent`; NULL: to be found */
 	size_t at_in;
-	bool used;        /* it has had a stream: on the next one the other side says where to go on */
-	bool knows;       /* where */
-	bool introduced;  /* the first segment of this stream is sent */
+	bool used;       /* it has had a stream: on the next one the other side says where to go on */
+	bool knows;      /* where */
+	bool introduced; /* the first segment of this stream is sent */
 	bool was_full;
 	/* In */
 	uint64_t received, told; /* bytes; the last that was acknowledged */
@@ -444,18 +444,27 @@ static void on_data(void *arg, struct h2_stream *s, struct str bytes)
 	carrier_leave(c);
 }
 
-/* Nobody ends a carrier's stream but by closing it. */
-static void on_end(void *arg, struct h2_stream *s)
-{
-	h2_reset(s, 0);
-}
-
+/* A connection that is lost is not the carrier's end; a stream that the other side gives up is. */
 static void on_closed(void *arg, struct h2_stream *s, uint32_t code)
 {
 	struct carrier *c = arg;
 
-	if (c->stream == s)
-		c->stream = NULL;
+	if (c->stream != s)
+		return;
+	c->stream = NULL;
+	c->busy++;
+	if (code != H2_LOST)
+		break_off(c, CARRIER_GIVEN_UP);
+	carrier_leave(c);
+}
+
+static void on_end(void *arg, struct h2_stream *s)
+{
+	struct carrier *c = arg;
+
+	c->busy++;
+	break_off(c, CARRIER_GIVEN_UP);
+	carrier_leave(c);
 }
 
 static size_t on_pull(void *arg, struct h2_stream *s, char *to, size_t room)
@@ -478,18 +487,19 @@ static const struct h2_stream_handler stream_handler = {
 	.pull = on_pull,
 };
 
-static void begin_stream(struct carrier *c)
+void carrier_begin(struct carrier *c)
 {
 	carrier_detach(c);
 	c->knows = !c->used;
 	c->used = true;
 	c->introduced = c->greeted = false;
-	c->header_n = c->segment = 0;
+	c->header_n = 0;
+	c->segment = 0;
 }
 
 void carrier_request(struct carrier *c, struct h2 *conn, const char *path, const struct kv *headers, size_t n)
 {
-	begin_stream(c);
+	carrier_begin(c);
 	c->stream = h2_request(conn, "POST", path, headers, n, &stream_handler, c);
 	if (c->stream)
 		h2_wake(c->stream);
@@ -497,7 +507,7 @@ void carrier_request(struct carrier *c, struct h2 *conn, const char *path, const
 
 void carrier_respond(struct carrier *c, struct h2_stream *s, const struct kv *headers, size_t n)
 {
-	begin_stream(c);
+	carrier_begin(c);
 	c->stream = s;
 	h2_respond(s, 200, headers, n, &stream_handler, c);
 	h2_wake(s);
@@ -508,7 +518,7 @@ void carrier_detach(struct carrier *c)
 	struct h2_stream *s = steal(&c->stream);
 
 	if (s)
-		h2_reset(s, 0);
+		h2_drop(s, H2_CANCEL);
 }
 
 bool carrier_attached(const struct carrier *c)

@@ -15,13 +15,15 @@
 struct carrier;
 struct carriers; /* all of a program: they share a timer */
 
+#define CARRIER_GIVEN_UP 1u
+
 struct carrier_handler {
 	/* Every whole frame. f's views live until return. */
 	void (*frame)(void *arg, const struct frame *f);
 	/* More may be sent: carrier_full is false again. Or NULL. */
 	void (*room)(void *arg);
-	/* The other side does not know it (status: its answer), or does not speak this protocol (0): it is of no use
-	 * any more. Call carrier_free in or after it. */
+	/* The other side does not know it (status: its answer), has given it up, or does not speak this protocol (0):
+	 * it is of no use any more. Call carrier_free in or after it. */
 	void (*broken)(void *arg, unsigned status);
 };
 
@@ -50,5 +52,6 @@ bool carrier_full(const struct carrier *c);    /* what takes its time should not
 bool carrier_drained(const struct carrier *c); /* everything was acknowledged */
 
 /* The protocol without a connection; for the tests, and what the stream's events are made of. */
+void carrier_begin(struct carrier *c); /* a new connection */
 size_t carrier_pull(struct carrier *c, char *to, size_t room);
 bool carrier_input(struct carrier *c, struct str bytes); /* false: no segments; broken is the caller's to say */

@@ -1,5 +1,5 @@
-/* What both kinds of lanes share: how frames are put together, who waits for room, and when the memory goes. The lane of
- * a worker on this machine is in lane_local.c, that of one on a remote node in lane_remote.c.
+/* What both kinds of lanes share: how frames are put together, who waits for room, and when the memory goes. The lane
+ * of a worker on this machine is in lane_local.c, that of one on a remote node in lane_remote.c.
  *
  * Handlers may free the lane; `busy` keeps its memory until the outermost call has returned. Nothing can fail. */
 #include "link/lane_inside.h"

@@ -47,6 +47,7 @@ struct lane *lane_new(struct loop *l, int sock, int log_pipe /* both taken over 
 /* Of a worker on a remote node, over its carrier (taken over; its handler is set here). */
 struct lane *lane_new_remote(struct carrier *c, const struct lane_handler *h, void *arg);
 struct lane *lane_free(struct lane *ln);
+struct carrier *lane_carrier(const struct lane *ln); /* of a remote one */
 struct lane_invoke {
 	uint8_t id[16];
 	uint64_t deadline_ms;

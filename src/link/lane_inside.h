@@ -4,8 +4,8 @@
 #include "link/lane.h"
 
 struct lane_ops {
-	/* Sends the frame whose header and meta stand in ln->head. borrowed: body lives until it is answered; else it is
-	 * copied where it cannot be sent at once. */
+	/* Sends the frame whose header and meta stand in ln->head. borrowed: body lives until it is answered; else it
+	 * is copied where it cannot be sent at once. */
 	void (*out)(struct lane *ln, enum frame_type type, const uint8_t id[static 16], struct str body, bool borrowed);
 	bool (*full)(const struct lane *ln);
 	bool (*unread)(const struct lane *ln, const uint8_t id[static 16]);

@@ -1,5 +1,5 @@
-/* The gate's end of a lane whose worker is on a remote node: frames on a carrier. The node holds the worker's socket: it
- * has checked what the worker says, runs its clock, and tells when its end is over, with the INVOKEs it never read.
+/* The gate's end of a lane whose worker is on a remote node: frames on a carrier. The node holds the worker's socket:
+ * it has checked what the worker says, runs its clock, and tells when its end is over, with the INVOKEs it never read.
  *
  * The lane owns its carrier. A node is trusted with its own workers and no more: what it sends is checked for its form
  * as a worker's is, and a carrier that breaks is a lane that was broken. */
@@ -10,10 +10,18 @@
 
 #include <string.h>
 
+/* An INVOKE that was sent and is not answered yet. */
+struct sent {
+	uint64_t number; /* of all on this lane, from 1 */
+	uint8_t id[16];
+};
+
 struct remote {
 	struct lane lane; /* first */
 	struct carrier *carrier;
 	struct buf unread; /* ids, 16 bytes each */
+	struct buf sent;   /* struct sent */
+	uint64_t n_sent;
 	bool boxed;
 };
 
@@ -29,12 +37,19 @@ static void over(struct remote *ln, const struct frame *f)
 {
 	struct str value;
 	uint16_t key;
-	uint64_t how = LANE_CLOSED;
+	uint64_t how = LANE_CLOSED, came = UINT64_MAX;
 
 	for (size_t at = 0; frame_meta_next(f, &at, &key, &value);)
 		if (key == FRAME_KEY_UNREAD && value.n == 16)
 			buf_add_str(&ln->unread, value);
 	frame_meta_u64(f, FRAME_KEY_HOW, &how);
+	frame_meta_u64(f, FRAME_KEY_INVOKES, &came);
+	for (size_t at = 0; at < ln->sent.n; at += sizeof(struct sent)) {
+		const struct sent *s = (const struct sent *)(ln->sent.p + at);
+
+		if (s->number > came)
+			buf_add(&ln->unread, s->id, sizeof(s->id));
+	}
 	remote_end(ln, how == LANE_UNREAD || how == LANE_BROKEN ? (enum lane_end)how : LANE_CLOSED);
 }
 
@@ -50,14 +65,31 @@ static void boxed(struct remote *ln, const struct frame *f)
 		ln->lane.handler->boxed(ln->lane.arg, -1, us);
 }
 
+static void is_answered(struct remote *ln, const uint8_t id[static 16])
+{
+	struct sent *all = (struct sent *)ln->sent.p;
+	size_t n = ln->sent.n / sizeof(*all);
+
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(all[i].id, id, sizeof(all[i].id)) != 0)
+			continue;
+		all[i] = all[n - 1];
+		ln->sent.n -= sizeof(*all);
+		return;
+	}
+}
+
 static void hand_on(struct remote *ln, const struct frame *f)
 {
 	const struct lane_handler *h = ln->lane.handler;
 
 	switch (f->type) {
-	case FRAME_READY:
 	case FRAME_RESULT:
 	case FRAME_ERROR:
+		is_answered(ln, f->id);
+		h->frame(ln->lane.arg, f);
+		break;
+	case FRAME_READY:
 	case FRAME_HEAD:
 	case FRAME_CHUNK:
 	case FRAME_END:
@@ -123,8 +155,15 @@ static void remote_out(struct lane *base, enum frame_type type, const uint8_t id
 {
 	struct remote *ln = (struct remote *)base;
 
-	if (!ln->lane.ended)
-		carrier_send_encoded(ln->carrier, buf_str(&ln->lane.head), body);
+	if (ln->lane.ended)
+		return;
+	if (borrowed) { /* an INVOKE, with its END or not */
+		struct sent s = {.number = ++ln->n_sent};
+
+		memcpy(s.id, id, sizeof(s.id));
+		buf_add(&ln->sent, &s, sizeof(s));
+	}
+	carrier_send_encoded(ln->carrier, buf_str(&ln->lane.head), body);
 }
 
 static bool remote_full(const struct lane *base)
@@ -163,6 +202,7 @@ static void remote_free(struct lane *base)
 	struct remote *ln = (struct remote *)base;
 
 	buf_done(&ln->unread);
+	buf_done(&ln->sent);
 	free(ln);
 }
 
@@ -183,4 +223,9 @@ struct lane *lane_new_remote(struct carrier *c, const struct lane_handler *h, vo
 	*ln = (struct remote){.lane = {.ops = &remote_ops, .handler = h, .arg = arg}, .carrier = c};
 	carrier_handle(c, &carrier_events, ln);
 	return &ln->lane;
+}
+
+struct carrier *lane_carrier(const struct lane *ln)
+{
+	return ln->ops == &remote_ops ? ((const struct remote *)ln)->carrier : NULL;
 }

@@ -37,7 +37,8 @@
 	X(HELLO, 32, BOTH,                                                                                             \
 	  "first on a connection: {protocol, version, name, memory_mb, cpus, labels: [...], devices: [...], cost: "    \
 	  "USD an hour, share_roles, time_ms: Unix time}. A remote node that does not resume adds workers: "           \
-	  "[{id, function, version, change_id, state: idle|busy, concurrency, slices}]")                               \
+	  "[{id, function, version, change_id, state: idle, concurrency, slices, provisioned, keys_expire_ms: as in "  \
+	  "START}]")                                                                                                   \
 	X(START, 33, TO_NODE,                                                                                          \
 	  "start a worker. {function: <model/function.h document>, env: {NAME: value, ...} complete, region, "         \
 	  "slices: [{device: id, slots, memory_mb, mig}], park: bool}. "                                               \

@@ -1,5 +1,5 @@
-/* A socket's bytes over a stream of the link, both ways, with half-closes: connections of a box to Wick's API. Each side
- * reads only what the other takes. Loop thread. */
+/* A socket's bytes over a stream of the link, both ways, with half-closes: connections of a box to Wick's API. Each
+ * side reads only what the other takes. Loop thread. */
 #pragma once
 
 #include "net/h2.h"

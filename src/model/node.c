@@ -3,6 +3,7 @@
 #include "model/node.h"
 
 #include "base/mem.h"
+#include "model/settings.h"
 
 #include <stdio.h>
 
@@ -236,4 +237,52 @@ bool node_token_parse(struct str text, struct str *id, char ret_hash[static 2 * 
 		mem_wipe(b.p, b.n);
 	buf_done(&b);
 	return ok;
+}
+
+bool node_address_parse(struct str s, struct node_address *ret)
+{
+	struct str host = s;
+	uint64_t port;
+
+	while (host.n && host.p[host.n - 1] != ':')
+		host.n--;
+	if (host.n < 2 || !str_to_u64(str_sub(s, host.n, s.n), &port) || port > 65535)
+		return false;
+	host.n--;
+	if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = str_sub(host, 1, host.n - 2);
+	else if (str_chr(host, ':', 0) >= 0 || str_chr(host, '[', 0) >= 0)
+		return false;
+	for (size_t i = 0; i < host.n; i++)
+		if ((uint8_t)host.p[i] <= ' ' || host.p[i] == '/' || host.p[i] == 0x7f)
+			return false;
+	*ret = (struct node_address){.host = host, .port = (uint32_t)port};
+	return true;
+}
+
+int node_address_settings(const struct settings *s, struct node_address *nodes, struct err *err)
+{
+	struct node_address url;
+
+	*nodes = (struct node_address){0};
+	if (s->nodes[0] && !node_address_parse(str_from(s->nodes), nodes))
+		return err_set(err, 0, "nodes: '%s' is not ADDRESS:PORT, as in 0.0.0.0:9001", s->nodes);
+	if (s->nodes_url[0] && (!node_address_parse(str_from(s->nodes_url), &url) || url.port == 0))
+		return err_set(err, 0, "nodes_url: '%s' is not HOST:PORT, as in wick.example.org:9001", s->nodes_url);
+	return 0;
+}
+
+struct str node_url_host(struct str url)
+{
+	ssize_t scheme = str_find(url, STR("://"));
+	struct str rest = scheme < 0 ? url : str_sub(url, (size_t)scheme + 3, url.n), host;
+
+	str_cut(rest, '/', &host, &rest);
+	if (host.n && host.p[0] == '[') {
+		ssize_t end = str_chr(host, ']', 0);
+
+		return end < 0 ? host : str_sub(host, 0, (size_t)end + 1);
+	}
+	str_cut(host, ':', &host, &rest);
+	return host;
 }

@@ -61,3 +61,15 @@ void node_token_format(const uint8_t id[static 4], const uint8_t secret[static N
 		       char ret_id[static NODE_TOKEN_ID_SIZE], char ret_text[static NODE_TOKEN_TEXT_SIZE]);
 /* The id, a view, and the hash of the secret as struct node_token has it. False: it is no token. */
 bool node_token_parse(struct str text, struct str *id, char ret_hash[static 2 * SHA256_SIZE + 1]);
+
+/* "0.0.0.0:9001", "[::]:9001", "gpu.example.org:9001". */
+struct node_address {
+	struct str host; /* a view, without brackets */
+	uint32_t port;
+};
+bool node_address_parse(struct str s, struct node_address *ret);
+/* Of the settings nodes and nodes_url, where they are given: err names the one that is no address. */
+struct settings;
+int node_address_settings(const struct settings *s, struct node_address *nodes, struct err *err);
+/* "https://[::1]:9000/x" gives "[::1]". */
+struct str node_url_host(struct str url);

@@ -162,11 +162,56 @@ static void token_text(void **state)
 	}
 }
 
+static void addresses(void **state)
+{
+	static const struct {
+		const char *text, *host; /* NULL: refused */
+		uint32_t port;
+	} cases[] = {
+		{"0.0.0.0:9001", "0.0.0.0", 9001},
+		{"[::1]:0", "::1", 0},
+		{"wick.example.org:65535", "wick.example.org", 65535},
+		{"9001", NULL, 0},
+		{":9001", NULL, 0},
+		{"host", NULL, 0},
+		{"host:", NULL, 0},
+		{"host:65536", NULL, 0},
+		{"host:-1", NULL, 0},
+		{"::1:9001", NULL, 0},
+		{"http://h:9001", NULL, 0},
+		{"a b:9001", NULL, 0},
+		{"[]:9001", NULL, 0},
+		{"", NULL, 0},
+	};
+	static const struct {
+		const char *url, *host;
+	} urls[] = {
+		{"http://127.0.0.1:9000", "127.0.0.1"},
+		{"https://wick.example.org/x:y", "wick.example.org"},
+		{"http://[::1]:9000/", "[::1]"},
+		{"http://[::1", "[::1"},
+		{"", ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct node_address a;
+
+		assert_int_equal(node_address_parse(str_from(cases[i].text), &a), cases[i].host != NULL);
+		if (!cases[i].host)
+			continue;
+		assert_true(str_eqz(a.host, cases[i].host));
+		assert_int_equal(a.port, cases[i].port);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(urls); i++)
+		assert_true(str_eqz(node_url_host(str_from(urls[i].url)), urls[i].host));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(node_round_trip), cmocka_unit_test(token_round_trip), cmocka_unit_test(damaged),
 		cmocka_unit_test(names),           cmocka_unit_test(labels),           cmocka_unit_test(token_text),
+		cmocka_unit_test(addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

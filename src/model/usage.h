@@ -13,6 +13,7 @@ enum usage_status {
 	USAGE_OUT_OF_MEMORY
 };
 
+/* Strings are views: of what outlives the invocation, until its row is handed to the store. */
 struct usage {
 	struct str request_id; /* UUID text */
 	struct str function, version;

@@ -186,6 +186,21 @@ struct http_door *http_doors_add(struct http_doors *ds, int fd)
 	return d;
 }
 
+bool http_doors_adopt(struct http_doors *ds, int fd)
+{
+	struct sockaddr_storage sa = {.ss_family = AF_UNIX};
+
+	if (ds->stopped) {
+		close(fd);
+		return false;
+	}
+	/* On failure it has closed the socket. */
+	if (MHD_add_connection(ds->daemon, fd, (struct sockaddr *)&sa, sizeof(sa.ss_family)) != MHD_YES)
+		return false;
+	ds->added(ds->arg);
+	return true;
+}
+
 struct http_door *http_server_unlisten(struct http_door *d)
 {
 	if (!d)

@@ -17,3 +17,5 @@ struct http_door *http_doors_add(struct http_doors *ds, int fd);
 /* From libmicrohttpd's notice of a connection: *context is the connection's own. */
 void http_doors_began(struct http_doors *ds, void **context);
 void http_doors_ended(struct http_doors *ds, void *context);
+/* A connection that came some other way. */
+bool http_doors_adopt(struct http_doors *ds, int fd);

@@ -789,6 +789,11 @@ struct http_door *http_server_listen(struct http_server *s, int fd)
 	return http_doors_add(s->doors, fd);
 }
 
+bool http_server_adopt(struct http_server *s, int fd)
+{
+	return http_doors_adopt(s->doors, fd);
+}
+
 unsigned http_server_connections(const struct http_server *s)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);

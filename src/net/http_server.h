@@ -51,6 +51,8 @@ unsigned http_server_connections(const struct http_server *s);
  * NULL: it cannot be watched. It may be unlistened after the server is gone, too. */
 struct http_door *http_server_listen(struct http_server *s, int fd);
 struct http_door *http_server_unlisten(struct http_door *d);
+/* One more connection (a connected stream socket; taken over, also when it is refused: false). */
+bool http_server_adopt(struct http_server *s, int fd);
 
 /* The request; views stay valid until finished. */
 struct str http_method(const struct http_exchange *ex);

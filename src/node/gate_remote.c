@@ -57,6 +57,7 @@ struct gate_remote {
 	char *trouble;             /* why it is not attached, as it was logged last */
 	int64_t clock_off_ms;
 	bool attached, joined, clock_said, leaving;
+	bool spares_token; /* it may know us already: the token is kept for when it does not */
 };
 
 struct gate_remotes {
@@ -285,6 +286,7 @@ static void on_hello_message(struct gate_remote *g, const json_t *body)
 {
 	_cleanup_(err_done) struct err err = ERR_NULL;
 	int64_t time_ms = json_get_int(body, "time_ms", 0);
+	struct str name = json_get_str(body, "name", STR(""));
 	bool first = !g->joined;
 
 	if (time_ms)
@@ -296,6 +298,11 @@ static void on_hello_message(struct gate_remote *g, const json_t *body)
 			"by NTP",
 			(long long)(llabs(g->clock_off_ms) / 1000), g->clock_off_ms > 0 ? "ahead of" : "behind",
 			g->entry.url);
+	}
+	/* It knows this node's key by a name of its own. */
+	if (node_name_is(name) && !str_eqz(name, node_name(g))) {
+		free(g->entry.name);
+		g->entry.name = str_dup(name);
 	}
 	free(steal(&g->trouble));
 	g->joined = true;
@@ -417,17 +424,23 @@ static void answer_hello(struct gate_remote *g, struct h2_stream *s, const struc
 		{STR("wick-token"), str_from(g->entry.token)},
 	};
 
-	answer(s, 200, said, ARRAY_SIZE(said) - !g->entry.token);
+	answer(s, 200, said, ARRAY_SIZE(said) - (!g->entry.token || g->spares_token));
 }
 
 /* It will not take us: for good, or for now. */
 static void on_refused(struct gate_remote *g, struct h2_stream *s, const struct kv *headers, size_t n)
 {
 	struct str type = header(headers, n, "wick-type"), text = header(headers, n, "wick-error");
-	bool final = str_starts(type, STR("token")) || str_eqz(type, "removed") || str_eqz(type, "name");
+	bool final = str_starts(type, STR("token")) || str_eqz(type, "removed") || str_starts(type, STR("name"));
 	_cleanup_(freep) char *error = text.n ? str_dup(text) : xstrdup("it did not say why"), *why = NULL;
 
 	answer(s, 200, NULL, 0);
+	if (final && g->entry.token && g->spares_token) {
+		g->spares_token = false;
+		hang_up(g, "understood");
+		timer_set(g->timer, 0);
+		return;
+	}
 	if (!final) {
 		remote_lost(g, "does not take this node", error);
 		return;
@@ -633,13 +646,14 @@ static const struct gate_link_ops remote_ops = {
 /* ---- the set ---- */
 
 /* entry is taken over. */
-static int add_one(struct gate_remotes *gs, struct gate_entry *entry, struct err *err)
+static int add_one(struct gate_remotes *gs, struct gate_entry *entry, bool known, struct err *err)
 {
 	const struct tls_expect expect = {.pin = entry->fingerprint, .host = entry->host, .ca_file = entry->ca};
 	struct gate_remote *g = xnew(struct gate_remote);
 
 	*g = (struct gate_remote){.link = {.ops = &remote_ops, .agent = gs->agent}, .set = gs, .entry = *entry};
 	*entry = (struct gate_entry){0};
+	g->spares_token = known;
 	g->timer = timer_new(gs->loop, remote_dial, g);
 	g->away = timer_new(gs->loop, on_away, g);
 	g->control = carrier_new(gs->carriers, CONTROL_MAX, &control_handler, g);
@@ -685,10 +699,17 @@ static int open_key(struct gate_remotes *gs, struct err *err)
 	return gs->key ? 0 : -1;
 }
 
-/* Those of the folder, but for the one that is joined anew. */
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+/* Those of the folder, but for the one that is joined anew. A line that joins may stand where it is run at each start:
+ * where nothing in it is new, its token is not used again. */
 static int add_all(struct gate_remotes *gs, struct gate_entry *all, size_t n, struct err *err)
 {
 	_cleanup_(gate_entry_done) struct gate_entry join = {0};
+	bool known = false;
 
 	if (*gs->conf->join && join_entry(gs->conf, &join, err) < 0)
 		return -1;
@@ -698,10 +719,14 @@ static int add_all(struct gate_remotes *gs, struct gate_entry *all, size_t n, st
 		return -1;
 	gs->carriers = carriers_new(gs->loop);
 	gs->net = netwatch_new(gs->loop, on_network, gs);
-	for (size_t i = 0; i < n; i++)
-		if ((!join.url || strcmp(all[i].url, join.url) != 0) && add_one(gs, &all[i], err) < 0)
+	for (size_t i = 0; i < n; i++) {
+		if (join.url && strcmp(all[i].url, join.url) == 0)
+			known = same_text(all[i].fingerprint, join.fingerprint) && same_text(all[i].ca, join.ca) &&
+				same_text(all[i].name, join.name);
+		else if (add_one(gs, &all[i], false, err) < 0)
 			return -1;
-	return join.url ? add_one(gs, &join, err) : 0;
+	}
+	return join.url ? add_one(gs, &join, known, err) : 0;
 }
 
 int gate_remotes_open(struct gate_remotes **ret, struct loop *l, const struct node_conf *conf, struct agent *a,

@@ -4,6 +4,7 @@
  * pool's. */
 #include "node/remote_workers.h"
 
+#include "base/id.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "node/door.h"
@@ -183,6 +184,8 @@ bool remote_workers_order(struct remote_workers *rs, const uint8_t id[static 16]
 		json_set_str(w->about, members[i], json_get_str(function, members[i], STR("")));
 	if (slices)
 		json_object_set(w->about, "slices", slices);
+	json_object_set_new(w->about, "provisioned", json_boolean(json_get_bool(order, "provisioned", false)));
+	json_object_set_new(w->about, "keys_expire_ms", json_integer(json_get_int(order, "keys_expire_ms", 0)));
 	map_put(&rs->by_id, id_key(w->id), w);
 	return true;
 }
@@ -305,10 +308,10 @@ static bool is_idle(const struct remote_worker *w)
 static json_t *about_kept(const struct remote_worker *w)
 {
 	json_t *j = json_copy(w->about);
-	char hex[33];
+	char text[UUID_TEXT_SIZE];
 
-	hex_encode(w->id, sizeof(w->id), hex);
-	json_object_set_new(j, "id", json_string(hex));
+	uuid_format(w->id, text);
+	json_object_set_new(j, "id", json_string(text));
 	json_object_set_new(j, "state", json_string("idle"));
 	json_object_set_new(j, "concurrency", json_integer((json_int_t)holder_concurrency(w->holder)));
 	return j;
