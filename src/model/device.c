@@ -2,7 +2,7 @@
  * member is named. */
 #include "model/device.h"
 
-#define MEMBERS_MAX 256           /* of each array */
+#define MEMBERS_MAX 256         /* of each array */
 #define MEMORY_MAX  (1ll << 40) /* MiB: a sum of a few stays a number */
 
 static const char *const rungs[DEVICE_RUNGS] = {
@@ -28,7 +28,7 @@ const char *device_source_name(enum device_source s)
 /* What runs on the CPU, by OpenCL as well, is held by the box's control group. */
 enum device_rung device_rung_of(const struct device *d, unsigned slots, bool mig)
 {
-	if (d->source == DEVICE_CPU || (d->source == DEVICE_OPENCL && str_eqz(d->driver, "cpu")))
+	if (d->source == DEVICE_CPU || d->host_memory)
 		return RUNG_NONE;
 	if (mig)
 		return RUNG_MIG;
@@ -109,6 +109,8 @@ json_t *device_to_json(const struct device *d)
 	set_text(o, "pci", d->pci);
 	set_text(o, "driver", d->driver);
 	set_text(o, "capability", d->capability);
+	if (d->host_memory)
+		json_object_set_new(o, "host_memory", json_true());
 	if (d->mps)
 		json_object_set_new(o, "mps", json_true());
 	if (d->mig_mode)
@@ -255,8 +257,8 @@ int device_from_json(struct device *ret, const json_t *j, struct arena *a, struc
 	    get_mb(j, "memory_mb", &d.memory_mb, err) < 0 || get_u32(j, "index", &d.index, err) < 0 ||
 	    json_opt_str(j, "pci", &d.pci, err) < 0 || json_opt_str(j, "driver", &d.driver, err) < 0 ||
 	    json_opt_str(j, "capability", &d.capability, err) < 0 || get_bool(j, "mps", &d.mps, err) < 0 ||
-	    get_bool(j, "mig_mode", &d.mig_mode, err) < 0 || migs_from_json(&d, j, a, err) < 0 ||
-	    get_list(j, "files", a, &d.files, &d.n_files, err) < 0 ||
+	    get_bool(j, "host_memory", &d.host_memory, err) < 0 || get_bool(j, "mig_mode", &d.mig_mode, err) < 0 ||
+	    migs_from_json(&d, j, a, err) < 0 || get_list(j, "files", a, &d.files, &d.n_files, err) < 0 ||
 	    get_list(j, "libraries", a, &d.libraries, &d.n_libraries, err) < 0 ||
 	    get_list(j, "env", a, &d.env, &d.n_env, err) < 0 ||
 	    get_u32(j, "utilisation_percent", &d.utilisation_percent, err) < 0 ||

@@ -46,6 +46,7 @@ struct device {
 	struct str pci;         /* "0000:01:00.0"; n == 0: none */
 	struct str driver;      /* version; n == 0: not known */
 	struct str capability;  /* compute capability, "9.0" */
+	bool host_memory;       /* it works in the machine's memory, which the box's control group limits */
 	bool mps;               /* an MPS daemon may serve it: fractions are held by RUNG_MPS */
 	struct device_mig *mig; /* the card is in MIG mode; n_mig may be 0 then: it has no instance */
 	size_t n_mig;
@@ -53,7 +54,7 @@ struct device {
 	/* For the box (declared, or found): what becomes visible to a worker that holds a slice. */
 	struct str *files; /* device files, "/dev/dri/renderD128" */
 	size_t n_files;
-	struct str *libraries; /* files or folders of the host, bound read-only at the same path */
+	struct str *libraries; /* files or folders of the host, bound read-only at the same path; links become links */
 	size_t n_libraries;
 	struct str *env; /* NAME=value */
 	size_t n_env;

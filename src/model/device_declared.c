@@ -58,7 +58,8 @@ static struct str expand(struct arena *a, struct str s, size_t number, bool numb
 	return str_n(out, (size_t)(at - out));
 }
 
-static void expand_all(struct arena *a, const struct str *from, size_t n, size_t number, struct str **ret, size_t *ret_n)
+static void expand_all(struct arena *a, const struct str *from, size_t n, size_t number, struct str **ret,
+		       size_t *ret_n)
 {
 	*ret = arena_new_n(a, struct str, n + 1);
 	for (size_t i = 0; i < n; i++)
@@ -279,8 +280,7 @@ static int document(struct made *m, const json_t *o, struct err *err)
 	    json_opt_str(o, "model", &c.model, err) < 0 || json_opt_str(o, "id", &c.id, err) < 0 ||
 	    json_opt_str(o, "pci", &c.pci, err) < 0 || json_opt_str(o, "driver", &c.driver, err) < 0 ||
 	    texts(o, "files", c.files, &c.n_files, err) < 0 ||
-	    texts(o, "libraries", c.libraries, &c.n_libraries, err) < 0 ||
-	    texts(o, "env", c.env, &c.n_env, err) < 0)
+	    texts(o, "libraries", c.libraries, &c.n_libraries, err) < 0 || texts(o, "env", c.env, &c.n_env, err) < 0)
 		return -1;
 	c.count = (uint64_t)count;
 	c.memory_mb = (uint64_t)memory;

@@ -10,20 +10,47 @@
 
 static void test_round_trip(void **state)
 {
-	struct str caps[] = {STR("/dev/nvidia-caps/nvidia-cap12")}, files[] = {STR("/dev/nvidia0"), STR("/dev/nvidiactl")};
+	struct str caps[] = {STR("/dev/nvidia-caps/nvidia-cap12")},
+		   files[] = {STR("/dev/nvidia0"), STR("/dev/nvidiactl")};
 	struct str libraries[] = {STR("/opt/x/lib")}, env[] = {STR("A=1")};
 	struct device_mig mig[] = {
-		{.uuid = STR("MIG-a"), .profile = STR("1g.18gb"), .slots = 1, .memory_mb = 18000, .files = caps, .n_files = 1},
+		{.uuid = STR("MIG-a"),
+		 .profile = STR("1g.18gb"),
+		 .slots = 1,
+		 .memory_mb = 18000,
+		 .files = caps,
+		 .n_files = 1},
 		{.uuid = STR("MIG-b"), .slots = 7},
 	};
-	struct device d = {
-		.id = STR("GPU-1"), .kind = STR("gpu"), .model = STR("NVIDIA H200"), .source = DEVICE_NVML,
-		.memory_mb = 143771, .index = 3, .pci = STR("0000:01:00.0"), .driver = STR("550.1"),
-		.capability = STR("9.0"), .mps = true, .mig = mig, .n_mig = 2, .mig_mode = true, .files = files,
-		.n_files = 2, .libraries = libraries, .n_libraries = 1, .env = env, .n_env = 1,
-		.utilisation_percent = 50, .temperature_c = 40, .power_w = 300, .processes = 2,
-		.memory_used_mb = 1000, .trouble = STR("x"),
-	}, e;
+	struct device d =
+			      {
+				      .id = STR("GPU-1"),
+				      .kind = STR("gpu"),
+				      .model = STR("NVIDIA H200"),
+				      .source = DEVICE_NVML,
+				      .memory_mb = 143771,
+				      .index = 3,
+				      .pci = STR("0000:01:00.0"),
+				      .driver = STR("550.1"),
+				      .capability = STR("9.0"),
+				      .mps = true,
+				      .mig = mig,
+				      .n_mig = 2,
+				      .mig_mode = true,
+				      .files = files,
+				      .n_files = 2,
+				      .libraries = libraries,
+				      .n_libraries = 1,
+				      .env = env,
+				      .n_env = 1,
+				      .utilisation_percent = 50,
+				      .temperature_c = 40,
+				      .power_w = 300,
+				      .processes = 2,
+				      .memory_used_mb = 1000,
+				      .trouble = STR("x"),
+			      },
+		      e;
 	_cleanup_(arena_done) struct arena a = ARENA_NULL;
 	_cleanup_json_ json_t *j = device_to_json(&d), *k = NULL;
 
@@ -74,7 +101,7 @@ static void test_wrong(void **state)
 static void test_rungs(void **state)
 {
 	struct device gpu = {.source = DEVICE_NVML}, cpu = {.source = DEVICE_CPU};
-	struct device pocl = {.source = DEVICE_OPENCL, .driver = STR("cpu")};
+	struct device pocl = {.source = DEVICE_OPENCL, .host_memory = true};
 
 	assert_int_equal(device_rung_of(&gpu, 3, true), RUNG_MIG);
 	assert_int_equal(device_rung_of(&gpu, 8, false), RUNG_WHOLE);
@@ -94,9 +121,10 @@ static void test_declared(void **state)
 	struct device *d;
 	size_t n;
 
-	if (devices_declared_parse(STR("fpga:2:mem=4096:file=/dev/xdma%_user:file=/dev/a\\%b:lib=/opt/xrt/lib:env=XRT=/o\\:/p; ;"
-				       "tpu:model=Edge TPU:pci=0000\\:01\\:00.0:id=edge;fpga:mem=1"),
-				   &a, &d, &n, &err) < 0)
+	if (devices_declared_parse(
+		    STR("fpga:2:mem=4096:file=/dev/xdma%_user:file=/dev/a\\%b:lib=/opt/xrt/lib:env=XRT=/o\\:/p; ;"
+			"tpu:model=Edge TPU:pci=0000\\:01\\:00.0:id=edge;fpga:mem=1"),
+		    &a, &d, &n, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_int_equal(n, 4);
 	assert_true(str_eqz(d[0].id, "fpga-0") && str_eqz(d[1].id, "fpga-1") && str_eqz(d[3].id, "fpga-2"));
@@ -174,9 +202,9 @@ static void test_declared_documents(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),         cmocka_unit_test(test_wrong),
-		cmocka_unit_test(test_rungs),              cmocka_unit_test(test_declared),
-		cmocka_unit_test(test_declared_wrong),     cmocka_unit_test(test_declared_documents),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_rungs),          cmocka_unit_test(test_declared),
+		cmocka_unit_test(test_declared_wrong), cmocka_unit_test(test_declared_documents),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
