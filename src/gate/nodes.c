@@ -106,12 +106,18 @@ static void message(void *arg, struct peer *p, enum link_message type, const uin
 				      json_get_str(body, "output", STR_NULL));
 		break;
 	case LINK_EXITED:
+		if (w && json_object_get(body, "device_type"))
+			worker_lost_slice(w, json_get_str(body, "device_type", STR_NULL),
+					  json_get_str(body, "device_error", STR_NULL));
 		if (w)
 			worker_exited(w, (int)json_get_int(body, "exit", 0), (int)json_get_int(body, "signal", 0),
 				      json_get_bool(body, "oom", false));
 		break;
 	case LINK_STATUS:
 		status(n, body);
+		break;
+	case LINK_DEVICES:
+		log_debug("the node tells %zu devices", json_array_size(json_object_get(body, "devices")));
 		break;
 	case LINK_START:
 	case LINK_STOP:

@@ -11,16 +11,23 @@
 
 /*	name, number, direction, prose */
 #define LINK_MESSAGES(X)                                                                                               \
-	X(HELLO, 32, BOTH, "first on a connection: {protocol, version, name, memory_mb, cpus}")                        \
+	X(HELLO, 32, BOTH,                                                                                             \
+	  "first on a connection: {protocol, version, name, memory_mb, cpus}. Of a node also devices: "                \
+	  "[<model/device.h document>], labels: [...], cost: USD an hour as text, share_roles: workers of different "  \
+	  "roles may share a device")                                                                                  \
 	X(START, 33, TO_NODE,                                                                                          \
 	  "start a worker. {function: <model/function.h document>, env: {NAME: value, ...} complete, region}. "        \
-	  "layers: [{arn, sha256}] in their order; reason: why one more is started. fd 0: the code package (zip) of "  \
+	  "layers: [{arn, sha256}] in their order; reason: why one more is started; slices: [{device: id, slots: of "  \
+	  "8, "                                                                                                        \
+	  "memory_mb, mig: uuid or absent}]. fd 0: the code package (zip) of "                                         \
 	  "function.code_sha256, for a node that has it not unpacked yet; fd 1...: the layers' in the same order")     \
 	X(STOP, 34, TO_NODE, "end a worker: {reason: idle|timeout|drain|oom, grace_ms}")                               \
 	X(STARTED, 35, TO_GATE, "the process runs: {pid, prepare_us}. fd 0: lane, fd 1: log pipe (stdout and stderr)") \
 	X(FAILED, 36, TO_GATE, "no process could be started: {error, type, output: what it printed}")                  \
 	X(EXITED, 37, TO_GATE,                                                                                         \
-	  "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib, peak_kib")              \
+	  "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib, peak_kib; when it was " \
+	  "ended for its slice: device_type: OutOfDeviceMemory|Device.MpsGone|Device.Gone, device_error: in words, "   \
+	  "device_oom: true with the first of these")                                                                  \
 	X(STATUS, 38, TO_GATE,                                                                                         \
 	  "every 10 s and on change: {memory_free_mb, workers, zygotes: [{runtime, imports, pid, memory_kib, "         \
 	  "idle_ms, "                                                                                                  \
@@ -33,7 +40,8 @@
 	  "as "                                                                                                        \
 	  "with START")                                                                                                \
 	X(DOOR, 42, TO_GATE,                                                                                           \
-	  "fd 0: where requests of the snapshot that this worker is forked from come in, while it initialises")
+	  "fd 0: where requests of the snapshot that this worker is forked from come in, while it initialises")        \
+	X(DEVICES, 43, TO_GATE, "the devices are others, or were measured anew: {devices: [...]} as in HELLO")
 
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };

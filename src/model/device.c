@@ -130,6 +130,8 @@ json_t *device_to_json(const struct device *d)
 	set_number(o, "power_w", d->power_w);
 	set_number(o, "processes", d->processes);
 	set_number(o, "memory_used_mb", d->memory_used_mb);
+	if (d->lost)
+		json_object_set_new(o, "lost", json_true());
 	set_text(o, "trouble", d->trouble);
 	return o;
 }
@@ -264,7 +266,7 @@ int device_from_json(struct device *ret, const json_t *j, struct arena *a, struc
 	    get_u32(j, "utilisation_percent", &d.utilisation_percent, err) < 0 ||
 	    get_u32(j, "temperature_c", &d.temperature_c, err) < 0 || get_u32(j, "power_w", &d.power_w, err) < 0 ||
 	    get_u32(j, "processes", &d.processes, err) < 0 || get_mb(j, "memory_used_mb", &d.memory_used_mb, err) < 0 ||
-	    json_opt_str(j, "trouble", &d.trouble, err) < 0)
+	    get_bool(j, "lost", &d.lost, err) < 0 || json_opt_str(j, "trouble", &d.trouble, err) < 0)
 		return -1;
 	if (!d.id.n || !d.kind.n)
 		return err_set(err, 0, "%s is empty", d.id.n ? "kind" : "id");

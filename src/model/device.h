@@ -61,6 +61,7 @@ struct device {
 	/* As measured last; NVML. */
 	uint32_t utilisation_percent, temperature_c, power_w, processes;
 	uint64_t memory_used_mb;
+	bool lost;          /* it will not come back by itself: who holds it holds nothing */
 	struct str trouble; /* why no slice of it is given ("fell off the bus"); n == 0: none */
 };
 

@@ -48,6 +48,7 @@ static void test_round_trip(void **state)
 				      .power_w = 300,
 				      .processes = 2,
 				      .memory_used_mb = 1000,
+				      .lost = true,
 				      .trouble = STR("x"),
 			      },
 		      e;

@@ -63,11 +63,14 @@ struct str probe_pci_text(struct probe *p, unsigned domain, unsigned bus, unsign
 	return str_from(arena_printf(&p->a, "%04x:%02x:%02x.%x", domain, bus, device, function));
 }
 
+/* "none": it is not asked. Empty is not said, as the supervisor writes what nobody set. */
 static const char *from_env(const char *name, const char *dflt)
 {
 	const char *v = getenv(name);
 
-	return v ? v : dflt;
+	if (!v || !*v)
+		return dflt;
+	return strcmp(v, "none") == 0 ? "" : v;
 }
 
 /* Beside what PATH says, where NVIDIA's packages put it. */

@@ -249,6 +249,7 @@ static bool is_lost(struct device *d, int code)
 {
 	if (code == NVML_GPU_IS_LOST && !d->trouble.n)
 		d->trouble = STR("it fell off the bus");
+	d->lost |= code == NVML_GPU_IS_LOST;
 	return code == NVML_GPU_IS_LOST;
 }
 
@@ -306,7 +307,8 @@ static void add_libraries(struct probe *p, const struct nvml *n, struct device *
 	dir = opendir(folder);
 	while (dir && (e = readdir(dir)))
 		for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-			if (strncmp(e->d_name, wanted[i], strlen(wanted[i])) == 0)
+			if ((e->d_type == DT_REG || e->d_type == DT_LNK) &&
+			    strncmp(e->d_name, wanted[i], strlen(wanted[i])) == 0)
 				probe_list_add(p, &d->libraries, &d->n_libraries,
 					       arena_printf(&p->a, "%s/%s", folder, e->d_name));
 	if (dir)
