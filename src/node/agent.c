@@ -129,6 +129,12 @@ static void on_exited(void *arg, const uint8_t id[static 16], const struct worke
 		json_object_set_new(body, "exit", json_integer(WEXITSTATUS(ex->status)));
 	if (end->oom)
 		json_object_set_new(body, "oom", json_true());
+	if (end->device_type) {
+		json_object_set_new(body, "device_oom",
+				    json_boolean(strcmp(end->device_type, SLICE_OUT_OF_MEMORY) == 0));
+		json_object_set_new(body, "device_type", json_string(end->device_type));
+		json_object_set_new(body, "device_error", json_string(end->device_text));
+	}
 	say(a->peer, LINK_EXITED, id, body, NULL, 0);
 	status_soon(a);
 }
@@ -136,6 +142,14 @@ static void on_exited(void *arg, const uint8_t id[static 16], const struct worke
 static void on_changed(void *arg)
 {
 	status_soon(arg);
+}
+
+static void on_devices(void *arg)
+{
+	struct agent *a = arg;
+
+	if (!a->leaving)
+		say(a->peer, LINK_DEVICES, no_id, json_pack("{s:o}", "devices", pool_devices(a->pool)), NULL, 0);
 }
 
 static void on_empty(void *arg)
@@ -152,18 +166,35 @@ static const struct pool_handler pool_handler = {
 	.failed = on_failed,
 	.exited = on_exited,
 	.changed = on_changed,
+	.devices = on_devices,
 	.empty = on_empty,
 };
 
 /* --- From the gate ------------------------------------------------------------------------------------------- */
+
+static json_t *labels_of(const struct node_conf *conf)
+{
+	struct str rest = str_from(conf->labels), label;
+	json_t *list = json_array();
+
+	while (rest.n) {
+		str_cut(rest, ',', &label, &rest);
+		label = str_trim(label);
+		if (label.n)
+			json_array_append_new(list, json_str(label));
+	}
+	return list;
+}
 
 static void on_up(void *arg, struct peer *p)
 {
 	struct agent *a = arg;
 
 	say(p, LINK_HELLO, no_id,
-	    json_pack("{s:i, s:s, s:s, s:I, s:i}", "protocol", LINK_PROTOCOL, "version", WICK_VERSION, "name",
-		      a->conf->name, "memory_mb", (json_int_t)a->conf->memory_mb, "cpus", (int)a->conf->cpus),
+	    json_pack("{s:i, s:s, s:s, s:I, s:i, s:o, s:o, s:s, s:b}", "protocol", LINK_PROTOCOL, "version",
+		      WICK_VERSION, "name", a->conf->name, "memory_mb", (json_int_t)a->conf->memory_mb, "cpus",
+		      (int)a->conf->cpus, "devices", pool_devices(a->pool), "labels", labels_of(a->conf), "cost",
+		      a->conf->cost ? a->conf->cost : "0", "share_roles", (int)a->conf->share_devices),
 	    NULL, 0);
 }
 

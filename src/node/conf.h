@@ -19,6 +19,11 @@ struct node_conf {
 	uint32_t prestart; /* Node.js processes that wait for code */
 	uint32_t box_uid;  /* 0: boxes run as who the node runs as */
 	char *internet_allow;
+	char *devices;                     /* declared ones, or @FILE */
+	char *cost;                        /* USD an hour */
+	char *labels;                      /* commas between */
+	char *nvml, *opencl, *mps_control; /* for wick-devices */
+	bool share_devices;                /* workers of different roles may share a device */
 	enum log_level log_level;
 };
 

@@ -11,6 +11,7 @@ struct pool_handler {
 	void (*failed)(void *arg, const uint8_t id[static 16], const char *type, const char *error, struct str output);
 	void (*exited)(void *arg, const uint8_t id[static 16], const struct worker_end *end);
 	void (*changed)(void *arg); /* zygotes came or went */
+	void (*devices)(void *arg); /* the list of devices is another, or was measured anew */
 	void (*empty)(void *arg);   /* no worker and nothing left of any; after pool_abandon in any case */
 };
 
@@ -25,6 +26,7 @@ void pool_freeze(struct pool *p, const uint8_t id[static 16], bool on);
 /* Modules that a worker of this package imported. */
 void pool_learn(struct pool *p, struct str sha256, struct str names);
 json_t *pool_zygotes(const struct pool *p);
+json_t *pool_devices(const struct pool *p);                                     /* array; the caller's reference */
 void pool_stop(struct pool *p, const uint8_t id[static 16], uint64_t grace_ms); /* an unknown id is gone already */
 /* Ends them all at once; nothing is said of them any more. */
 void pool_abandon(struct pool *p);
