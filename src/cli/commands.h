@@ -56,4 +56,5 @@ int why_run(const struct cli *c);
 
 int node_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
+int node_join_main(int argc, char **argv); /* wick node, but for what is done to other nodes */
 void serve_help(struct buf *b);

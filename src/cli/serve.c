@@ -205,34 +205,6 @@ static void make_env(struct supervisor *sv)
 	sv->envp[at++] = xasprintf("WICK_CODE_CACHE_BYTES=%llu", (unsigned long long)sv->s.code_cache_bytes);
 }
 
-/* The tree a program was built in comes before the installed one, so that build/wick runs its own. */
-static int find_program(const char *libexec, const char *name, char **ret, struct err *err)
-{
-	struct str rest = str_from(libexec), dir;
-
-	while (rest.n > 0) {
-		_cleanup_(freep) char *path = NULL;
-
-		str_cut(rest, ':', &dir, &rest);
-		path = xasprintf("%.*s/%s", STR_ARG(dir), name);
-		if (access(path, X_OK) == 0) {
-			*ret = steal(&path);
-			return 0;
-		}
-	}
-	return err_set(err, 0, "the program %s is missing: looked in %s", name, libexec);
-}
-
-static char *libexec_folders(void)
-{
-	_cleanup_(freep) char *self = self_dir();
-	const char *said = getenv("WICK_LIBEXEC");
-
-	if (said && *said)
-		return xstrdup(said);
-	return xasprintf("%s/src/gate:%s/src/node:%s/src/runtime:%s", self, self, self, WICK_LIBEXECDIR);
-}
-
 /* Running */
 
 static void print_banner(const struct supervisor *sv)
@@ -340,9 +312,9 @@ static int start_all(struct supervisor *sv, struct err *err)
 	struct rlimit files;
 	struct sigaction hup;
 
-	sv->libexec = libexec_folders();
-	if (find_program(sv->libexec, "wick-node", &node, err) < 0 ||
-	    find_program(sv->libexec, "wick-gate", &gate, err) < 0)
+	sv->libexec = serve_libexec();
+	if (serve_find_program(sv->libexec, "wick-node", &node, err) < 0 ||
+	    serve_find_program(sv->libexec, "wick-gate", &gate, err) < 0)
 		return -1;
 	if (serve_data_open(&sv->data, sv->s.data, sv->s.user, err) < 0 ||
 	    serve_listen_open(&sv->listen, sv->s.listen, err) < 0)

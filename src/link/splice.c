@@ -61,7 +61,8 @@ static bool write_some(struct splice *p, struct str s)
 			break;
 		at += (size_t)n;
 	}
-	h2_consumed(p->stream, at);
+	if (p->stream)
+		h2_consumed(p->stream, at);
 	if (p->in.n)
 		buf_consume(&p->in, at);
 	else
@@ -77,7 +78,7 @@ static void on_sock(void *arg, int events)
 	struct splice *p = arg;
 
 	p->busy++;
-	if ((events & WATCH_WRITE) && p->in.n && !write_some(p, buf_str(&p->in)))
+	if ((events & WATCH_WRITE) && p->in.n && (!write_some(p, buf_str(&p->in)) || (!p->stream && !p->in.n)))
 		end_all(p);
 	if (!p->dead && p->stream && (events & ~WATCH_WRITE)) {
 		p->reading = false;
@@ -145,6 +146,8 @@ static void on_closed(void *arg, struct h2_stream *s, uint32_t code)
 	struct splice *p = arg;
 
 	p->stream = NULL;
+	if (code == H2_NO_ERROR && p->in.n)
+		return; /* what came before has still to be written */
 	p->busy++;
 	end_all(p);
 	leave(p);

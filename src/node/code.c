@@ -50,7 +50,8 @@ struct code_package {
 	char *dir;
 	uint64_t bytes;
 	size_t refs;
-	bool unpacking;
+	bool unpacking;              /* or being fetched for it */
+	struct unpack_job *fetching; /* which package is being fetched for */
 	struct waiter_list waiters;
 };
 
@@ -75,6 +76,9 @@ struct unpack_job {
 	struct code_package *package;
 	struct source sources[CODE_MERGE_MAX];
 	size_t n_sources;
+	size_t fetching; /* which of them */
+	struct fetch_from from;
+	const char *type; /* of the error, or NULL */
 	char *tmp;
 	uint64_t bytes;
 	int result;
@@ -240,8 +244,6 @@ static int unpack_zip(const struct source *s, const char *dir, struct err *err)
 {
 	const struct archive_limits limits = {.max_bytes = UNPACKED_MAX, .max_files = FILES_MAX};
 
-	if (s->zip < 0)
-		return err_set(err, 0, "the code package did not come with the order to start");
 	if (check_sha256(s->zip, s->hex, err) < 0)
 		return -1;
 	if (mkdir(dir, 0755) < 0)
@@ -303,7 +305,7 @@ static void unpack_work(void *arg)
 
 /* --- On the loop ------------------------------------------------------------------------------------------------ */
 
-static void tell_waiters(struct code_package *p, bool ok, const char *error)
+static void tell_waiters(struct code_package *p, bool ok, const char *type, const char *error)
 {
 	struct waiter *w;
 
@@ -315,7 +317,7 @@ static void tell_waiters(struct code_package *p, bool ok, const char *error)
 		free(w);
 		if (ok)
 			p->refs++;
-		ready(arg, ok ? p : NULL, error);
+		ready(arg, ok ? p : NULL, type, error);
 	}
 	p->refs--;
 }
@@ -330,22 +332,20 @@ static void package_settle(struct code_package *p)
 	code_shrink(c);
 }
 
-static void unpack_done(void *arg)
+static void job_over(struct unpack_job *j)
 {
-	struct unpack_job *j = arg;
 	struct code_package *p = j->package;
 	struct code *c = p->code;
 
-	c->jobs--;
 	p->unpacking = false;
 	if (j->result < 0) {
 		map_del(&c->packages, str_from(p->hex));
-		tell_waiters(p, false, j->err.msg);
+		tell_waiters(p, false, j->type, j->err.msg);
 		package_free(p);
 	} else {
 		p->bytes = j->bytes;
 		c->bytes += j->bytes;
-		tell_waiters(p, true, NULL);
+		tell_waiters(p, true, NULL, NULL);
 		package_settle(p);
 		code_shrink(c);
 	}
@@ -355,6 +355,14 @@ static void unpack_done(void *arg)
 	err_done(&j->err);
 	free(j->tmp);
 	free(j);
+}
+
+static void unpack_done(void *arg)
+{
+	struct unpack_job *j = arg;
+
+	j->package->code->jobs--;
+	job_over(j);
 }
 
 static struct unpack_job *job_new(struct code_package *p)
@@ -370,6 +378,38 @@ static void start_unpacking(struct unpack_job *j)
 	j->package->unpacking = true;
 	j->package->code->jobs++;
 	loop_work(j->package->code->loop, unpack_work, unpack_done, j);
+}
+
+static void fetch_next(struct unpack_job *j);
+
+static void source_came(void *arg, int fd, const char *type, const char *error)
+{
+	struct unpack_job *j = arg;
+
+	j->package->fetching = NULL;
+	if (fd >= 0) {
+		j->sources[j->fetching].zip = fd;
+		fetch_next(j);
+		return;
+	}
+	j->type = type;
+	j->result = err_set(&j->err, 0, "%s", error);
+	job_over(j);
+}
+
+/* What is missing is had one after the other, then all of it is unpacked. */
+static void fetch_next(struct unpack_job *j)
+{
+	for (size_t i = 0; i < j->n_sources; i++) {
+		if (j->sources[i].zip >= 0)
+			continue;
+		j->fetching = i;
+		j->package->unpacking = true;
+		j->package->fetching = j;
+		fetch_get(&j->from, j->sources[i].hex, source_came, j);
+		return;
+	}
+	start_unpacking(j);
 }
 
 static bool hex_of(struct str sha256, char hex[static HEX_SIZE])
@@ -411,7 +451,17 @@ static bool read_sources(const struct str *sha256, const int *zips, size_t n, st
 	return true;
 }
 
-void code_get_merged(struct code *c, const struct str *sha256, const int *zips, size_t n, code_ready ready, void *arg)
+/* Somebody more waits for a package whose parts are being fetched: whom they are of may be asked as well. */
+static void fetch_also(struct unpack_job *j, const struct fetch_from *from)
+{
+	if (j->from.link == from->link)
+		return;
+	j->from = *from;
+	fetch_get(from, j->sources[j->fetching].hex, NULL, NULL);
+}
+
+void code_get_merged(struct code *c, const struct str *sha256, const int *zips, size_t n, const struct fetch_from *from,
+		     code_ready ready, void *arg)
 {
 	struct source sources[CODE_MERGE_MAX];
 	struct code_package *p;
@@ -420,7 +470,7 @@ void code_get_merged(struct code *c, const struct str *sha256, const int *zips, 
 
 	if (n > CODE_MERGE_MAX || !read_sources(sha256, zips, n, sources, hex)) {
 		close_all(zips, n);
-		ready(arg, NULL, "the name of a code package is no SHA-256 in base64");
+		ready(arg, NULL, NULL, "the name of a code package is no SHA-256 in base64");
 		return;
 	}
 	p = map_get(&c->packages, str_from(hex));
@@ -430,26 +480,31 @@ void code_get_merged(struct code *c, const struct str *sha256, const int *zips, 
 		if (package_list_linked(p))
 			package_list_remove(&c->unused, p);
 		p->refs++;
-		ready(arg, p, NULL);
+		ready(arg, p, NULL, NULL);
 		return;
 	}
 	w = xnew(struct waiter);
 	*w = (struct waiter){.ready = ready, .arg = arg};
-	if (!p) {
+	if (p) {
+		waiter_list_push(&p->waiters, w);
+		if (p->fetching)
+			fetch_also(p->fetching, from);
+	} else {
 		struct unpack_job *j;
 
 		p = package_new(c, hex);
+		waiter_list_push(&p->waiters, w);
 		j = job_new(p);
 		memcpy(j->sources, sources, n * sizeof(sources[0]));
 		j->n_sources = n;
-		start_unpacking(j);
+		j->from = *from;
+		fetch_next(j);
 	}
-	waiter_list_push(&p->waiters, w);
 }
 
-void code_get(struct code *c, struct str sha256, int zip, code_ready ready, void *arg)
+void code_get(struct code *c, struct str sha256, int zip, const struct fetch_from *from, code_ready ready, void *arg)
 {
-	code_get_merged(c, &sha256, &zip, 1, ready, arg);
+	code_get_merged(c, &sha256, &zip, 1, from, ready, arg);
 }
 
 struct code_package *code_ref(struct code_package *p)

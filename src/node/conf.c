@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/table.h"
+#include "node/gates.h"
 #include "sys/file.h"
 
 #include <stdio.h>
@@ -27,10 +28,26 @@ static const struct setting table[] = {
 	OPTION("data", "WICK_DATA", data, SETTING_STRING, "DIR", "Folder of everything durable."),
 	OPTION("socket", "WICK_NODE_SOCKET", socket, SETTING_STRING, "PATH",
 	       "Unix socket on which the gate finds the node."),
+	OPTION("join", "WICK_NODE_JOIN", join, SETTING_STRING, "HOST:PORT",
+	       "Remote gateway to run functions for. Those that took this node before are kept in the data folder."),
+	OPTION("token", "WICK_NODE_TOKEN", token, SETTING_STRING, "T",
+	       "What that gateway's `wick token` printed; needed once."),
+	OPTION("fingerprint", "WICK_NODE_FINGERPRINT", fingerprint, SETTING_STRING, "SHA256:...",
+	       "Of that gateway's key. Without it, its certificate must be one that the machine trusts."),
+	OPTION("ca", "WICK_NODE_CA", ca, SETTING_STRING, "FILE",
+	       "Certificates that vouch for that gateway, instead of the machine's."),
+	OPTION("proxy", "WICK_NODE_PROXY", proxy, SETTING_STRING, "URL",
+	       "HTTP proxy on the way to that gateway. Without it, https_proxy and no_proxy count."),
+	OPTION("node-labels", "WICK_NODE_LABELS", labels, SETTING_STRING, "LIST",
+	       "What functions may wish of a node (wick:place), with commas between."),
+	OPTION_OF("gate-away", "WICK_GATE_AWAY", gate_away_ms, SETTING_DURATION, "TIME", "5m",
+		  "Idle workers of a remote gateway that is away for this long are ended."),
+	OPTION("ready-fd", "WICK_READY_FD", ready_fd, SETTING_U32, "FD",
+	       "Descriptor on which the starter is told that a gateway has taken this node, or has not."),
 	OPTION("libexec", "WICK_LIBEXEC", libexec, SETTING_STRING, "DIRS",
 	       "Folders with the runtimes' programs, with ':' between; the first that has a program counts."),
 	OPTION("name", "WICK_NODE_NAME", name, SETTING_STRING, "NAME",
-	       "Name of this machine; without it, its host name."),
+	       "Name of this node (a-z, 0-9 and -); without it, from the host's."),
 	OPTION("log-level", "WICK_LOG_LEVEL", level, SETTING_STRING, "LEVEL",
 	       "Least of debug, info, warn and error that is logged."),
 	OPTION("worker-memory", "WICK_WORKER_MEMORY", memory, SETTING_BYTES, "SIZE",
@@ -48,7 +65,6 @@ static const struct setting table[] = {
 	OPTION("devices", "WICK_DEVICES", devices, SETTING_STRING, "LIST",
 	       "Declared devices: KIND[:COUNT][:mem=MIB][:file=PATH]..., ';' between, or @FILE."),
 	OPTION_OF("node-cost", "WICK_NODE_COST", cost, SETTING_MONEY, "USD", "0", "What this machine costs an hour."),
-	OPTION("node-labels", "WICK_NODE_LABELS", labels, SETTING_STRING, "LIST", "Labels, with commas between."),
 	OPTION_OF("share-devices", "WICK_SHARE_DEVICES", share_devices, SETTING_BOOL, NULL, "false",
 		  "Functions of different roles may share a device."),
 	OPTION("nvml", "WICK_NVML", nvml, SETTING_STRING, "PATH", "NVIDIA's management library; none: not asked."),
@@ -74,8 +90,8 @@ static void print_help(void)
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
 
 	settings_help(table, ARRAY_SIZE(table), &b);
-	printf("Usage: wick-node --data DIR --socket PATH [FLAG]...\n"
-	       "The part of Wick that runs functions; `wick serve` starts it.\n\n%s",
+	printf("Usage: wick-node --data DIR [--socket PATH] [--join HOST:PORT --token T] [FLAG]...\n"
+	       "The part of Wick that runs functions; `wick serve` and `wick node` start it.\n\n%s",
 	       buf_cstr(&b));
 }
 
@@ -115,7 +131,7 @@ static void conf_machine(struct node_conf *c)
 	if (!c->code_cache_max)
 		c->code_cache_max = CODE_CACHE_DEFAULT;
 	gethostname(name, sizeof(name) - 1);
-	default_text(&c->name, xstrdup(name));
+	default_text(&c->name, node_name_from(name));
 	/* Beside this program when installed, next room when run from the build. */
 	default_text(&c->libexec,
 		     self ? xasprintf("%s:%s/../runtime:" WICK_LIBEXECDIR, self, self) : xstrdup(WICK_LIBEXECDIR));
@@ -137,8 +153,8 @@ int conf_read(struct node_conf *ret, int argc, char **argv, bool *help, struct e
 		return -1;
 	if (argc > 1)
 		return err_set(err, 0, "unexpected argument %s (see --help)", argv[1]);
-	if (!ret->data || !ret->data[0] || !ret->socket || !ret->socket[0])
-		return err_set(err, 0, "--data and --socket are needed (see --help)");
+	if (!*ret->data)
+		return err_set(err, 0, "--data is needed (see --help)");
 	if (parse_level(ret->level, &ret->log_level, err) < 0)
 		return -1;
 	conf_machine(ret);

@@ -6,7 +6,7 @@
 
 struct node_conf {
 	char *data;              /* folder of everything durable; the node writes below data/node only */
-	char *socket;            /* where the gate finds the node */
+	char *socket;            /* where the gate of this machine finds the node; "": there is none */
 	char *libexec;           /* folders with the runtimes' programs, ':' between them; the first that has one */
 	char *name;              /* of this machine */
 	char *code_folder;       /* unpacked packages, by a path that boxes can walk; main.c */
@@ -24,6 +24,10 @@ struct node_conf {
 	char *labels;                      /* commas between */
 	char *nvml, *opencl, *mps_control; /* for wick-devices */
 	bool share_devices;                /* workers of different roles may share a device */
+	/* A remote gateway to join; "": none */
+	char *join, *token, *fingerprint, *ca, *proxy;
+	uint64_t gate_away_ms; /* idle workers of a gateway that is away for so long are ended */
+	uint32_t ready_fd;     /* to be told there what became of joining; 0: nowhere */
 	enum log_level log_level;
 };
 

@@ -1,4 +1,5 @@
-/* wick-node: runs functions on this machine for the gate. Started by `wick serve`, or by hand for a look. As an
+/* wick-node: runs functions on this machine for its gates. Started by `wick serve` and `wick node`, or by hand for a
+ * look. As an
  * ordinary user it needs no rights beyond writing its folder and making user namespaces; as root its zygotes run as a
  * user of their own. Whatever it owns ends with it: its zygotes and workers die with their parent. */
 #include "base/map.h"
@@ -48,14 +49,17 @@ static int run(const struct node_conf *conf, struct err *err)
 {
 	struct loop *l = loop_new();
 	struct agent *a = agent_new(l, conf, err);
+	int r = -1;
 
 	if (a) {
-		log_info("ready on %s (%llu MiB for workers)", conf->socket, (unsigned long long)conf->memory_mb);
+		log_info("ready%s%s (%llu MiB for workers)", *conf->socket ? " on " : "", conf->socket,
+			 (unsigned long long)conf->memory_mb);
 		loop_run(l);
+		r = agent_refusal(a) ? err_set(err, 0, "%s", agent_refusal(a)) : 0;
 	}
 	agent_free(a);
 	loop_free(l);
-	return a ? 0 : -1;
+	return r;
 }
 
 int main(int argc, char **argv)

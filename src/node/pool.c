@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "node/fetch.h"
 #include "node/pooled.h"
 #include "node/snapshot.h"
 #include "node/usage.h"
@@ -27,7 +28,7 @@
 
 struct slot {
 	struct worker *worker;
-	bool abandoned;
+	struct gate_link *owner; /* NULL: abandoned */
 };
 
 struct pool {
@@ -36,6 +37,7 @@ struct pool {
 	const struct pool_handler *handler;
 	void *arg;
 	struct code *code;
+	struct fetches *fetches;
 	char *code_folder;
 	struct groups *groups;
 	struct zygotes *zygotes;
@@ -103,17 +105,21 @@ static void on_started(void *arg, struct worker *w, uint64_t prepare_us, int lan
 
 	p->calm = 0;
 	timer_set(p->watch, WATCH_MS);
-	if (s->abandoned)
-		worker_stop(w, 0);
+	if (s->owner)
+		p->handler->started(p->arg, s->owner, worker_id(w), worker_pid(w), prepare_us, lane, log_pipe);
 	else
-		p->handler->started(p->arg, worker_id(w), worker_pid(w), prepare_us, lane, log_pipe);
+		worker_stop(w, 0);
 }
 
 static void on_door(void *arg, struct worker *w, int fd)
 {
 	struct pool *p = arg;
+	const struct slot *s = map_get(&p->slots, id_key(worker_id(w)));
 
-	p->handler->door(p->arg, worker_id(w), fd);
+	if (s->owner)
+		p->handler->door(p->arg, s->owner, worker_id(w), fd);
+	else
+		close(fd);
 }
 
 static void on_failed(void *arg, struct worker *w, const char *type, const char *error, struct str output)
@@ -121,8 +127,8 @@ static void on_failed(void *arg, struct worker *w, const char *type, const char 
 	struct pool *p = arg;
 	_cleanup_(freep) struct slot *s = pool_take(p, w);
 
-	if (!s->abandoned)
-		p->handler->failed(p->arg, worker_id(w), type, error, output);
+	if (s->owner)
+		p->handler->failed(p->arg, s->owner, worker_id(w), type, error, output);
 }
 
 static void on_exited(void *arg, struct worker *w, const struct worker_end *end)
@@ -130,8 +136,8 @@ static void on_exited(void *arg, struct worker *w, const struct worker_end *end)
 	struct pool *p = arg;
 	_cleanup_(freep) struct slot *s = pool_take(p, w);
 
-	if (!s->abandoned)
-		p->handler->exited(p->arg, worker_id(w), end);
+	if (s->owner)
+		p->handler->exited(p->arg, s->owner, worker_id(w), end);
 }
 
 static const struct worker_handler worker_handler = {
@@ -141,11 +147,13 @@ static const struct worker_handler worker_handler = {
 	.exited = on_exited,
 };
 
-void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order, const int *zips, size_t n_zips)
+void pool_start(struct pool *p, struct gate_link *owner, const uint8_t id[static 16], const json_t *order,
+		const int *zips, size_t n_zips)
 {
 	const struct worker_site site = {
 		.loop = p->loop,
 		.code = p->code,
+		.from = {.fetches = p->fetches, .link = owner},
 		.groups = p->groups,
 		.zygotes = p->zygotes,
 		.pooled = p->pooled,
@@ -168,13 +176,20 @@ void pool_start(struct pool *p, const uint8_t id[static 16], const json_t *order
 		return;
 	}
 	s = xnew(struct slot);
+	s->owner = owner;
 	map_put(&p->slots, id_key(id), s);
 	s->worker = worker_start(&site, id, order, zips, n_zips);
 }
 
-void pool_prepare(struct pool *p, const json_t *order, const int *zips, size_t n_zips)
+void pool_prepare(struct pool *p, struct gate_link *owner, const json_t *order, const int *zips, size_t n_zips)
 {
-	const struct prepare_site site = {.loop = p->loop, .code = p->code, .learn = p->learn, .jobs = &p->jobs};
+	const struct prepare_site site = {
+		.loop = p->loop,
+		.code = p->code,
+		.from = {.fetches = p->fetches, .link = owner},
+		.learn = p->learn,
+		.jobs = &p->jobs,
+	};
 	_cleanup_(err_done) struct err err = ERR_NULL;
 	struct function_options opt;
 	struct arena a = ARENA_NULL;
@@ -182,7 +197,7 @@ void pool_prepare(struct pool *p, const json_t *order, const int *zips, size_t n
 
 	if (function_from_json(&f, json_object_get(order, "function"), &a, &err) == 0 &&
 	    function_options_parse(&opt, &f, &err) == 0) {
-		prepare_start(&site, &f, opt.kind, json_object_get(order, "layers"), zips, n_zips, NULL, NULL);
+		prepare_start(&site, &f, opt.kind, json_object_get(order, "layers"), zips, n_zips, NULL, NULL, NULL);
 	} else {
 		log_warn("a function that was deployed cannot be prepared: %s", err.msg);
 		for (size_t i = 0; i < n_zips; i++)
@@ -191,9 +206,16 @@ void pool_prepare(struct pool *p, const json_t *order, const int *zips, size_t n
 	arena_done(&a);
 }
 
-void pool_freeze(struct pool *p, const uint8_t id[static 16], bool on)
+static struct slot *pool_find(struct pool *p, const struct gate_link *owner, const uint8_t *id)
 {
 	struct slot *s = map_get(&p->slots, id_key(id));
+
+	return s && s->owner == owner ? s : NULL;
+}
+
+void pool_freeze(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], bool on)
+{
+	struct slot *s = pool_find(p, owner, id);
 
 	if (s)
 		worker_freeze(s->worker, on);
@@ -214,15 +236,15 @@ json_t *pool_zygotes(const struct pool *p)
 	return zygotes_json(p->zygotes);
 }
 
-void pool_stop(struct pool *p, const uint8_t id[static 16], uint64_t grace_ms)
+void pool_stop(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], uint64_t grace_ms)
 {
-	struct slot *s = map_get(&p->slots, id_key(id));
+	struct slot *s = pool_find(p, owner, id);
 
 	if (s)
 		worker_stop(s->worker, grace_ms);
 }
 
-void pool_abandon(struct pool *p)
+void pool_abandon(struct pool *p, const struct gate_link *owner)
 {
 	void *value;
 	struct str key;
@@ -230,15 +252,45 @@ void pool_abandon(struct pool *p)
 	for (size_t i = 0; map_next(&p->slots, &i, &key, &value);) {
 		struct slot *s = value;
 
-		s->abandoned = true;
+		if (s->owner != owner)
+			continue;
+		s->owner = NULL;
 		worker_stop(s->worker, 0);
 	}
 	timer_set(p->settle, 0);
 }
 
-size_t pool_count(const struct pool *p)
+void pool_drop(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16])
 {
-	return p->slots.n;
+	struct slot *s = pool_find(p, owner, id);
+
+	if (!s)
+		return;
+	s->owner = NULL;
+	worker_stop(s->worker, 0);
+}
+
+void pool_settle_soon(struct pool *p)
+{
+	timer_set(p->settle, 0);
+}
+
+struct fetches *pool_fetches(struct pool *p)
+{
+	return p->fetches;
+}
+
+size_t pool_count(const struct pool *p, const struct gate_link *owner)
+{
+	size_t n = 0;
+	void *value;
+	struct str key;
+
+	if (!owner)
+		return p->slots.n;
+	for (size_t i = 0; map_next(&p->slots, &i, &key, &value);)
+		n += ((struct slot *)value)->owner == owner;
+	return n;
 }
 
 static void on_devices(void *arg)
@@ -273,6 +325,7 @@ struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct
 	p->code = code_new(l, p->code_folder, conf->code_cache_max, err);
 	if (!p->code)
 		return pool_free(p);
+	p->fetches = fetches_new(p->code_folder);
 	/* Several nodes on one machine have groups of their own, the same ones in every life. */
 	name = xasprintf("wick-%08llx",
 			 (unsigned long long)(siphash13((const uint8_t[16]){0}, conf->data, strlen(conf->data)) >> 32));
@@ -305,6 +358,7 @@ struct pool *pool_free(struct pool *p)
 	zygotes_free(p->zygotes);
 	learn_free(p->learn);
 	groups_free(p->groups);
+	fetches_free(p->fetches);
 	code_free(p->code);
 	plan_host_done(&p->host);
 	timer_free(p->watch);

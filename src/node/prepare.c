@@ -71,7 +71,7 @@ static void has_all(struct preparation *p)
 	loop_work(p->site.loop, scan_work, scan_done, p);
 }
 
-static void has_layers(void *arg, struct code_package *package, const char *error)
+static void has_layers(void *arg, struct code_package *package, const char *type, const char *error)
 {
 	struct preparation *p = arg;
 
@@ -79,10 +79,10 @@ static void has_layers(void *arg, struct code_package *package, const char *erro
 	if (package)
 		has_all(p);
 	else
-		preparation_end(p, "Runtime.InvalidLayer", error);
+		preparation_end(p, type ? type : "Runtime.InvalidLayer", error);
 }
 
-static void has_package(void *arg, struct code_package *package, const char *error)
+static void has_package(void *arg, struct code_package *package, const char *type, const char *error)
 {
 	struct preparation *p = arg;
 	struct str sha256[CODE_MERGE_MAX];
@@ -90,7 +90,7 @@ static void has_package(void *arg, struct code_package *package, const char *err
 
 	p->package = package;
 	if (!package) {
-		preparation_end(p, "Runtime.InvalidCode", error);
+		preparation_end(p, type ? type : "Runtime.InvalidCode", error);
 		return;
 	}
 	if (!p->n_layers) {
@@ -101,11 +101,12 @@ static void has_package(void *arg, struct code_package *package, const char *err
 		sha256[i] = str_from(p->layer_sha256[i]);
 		zips[i] = steal_fd(&p->zips[i + 1]);
 	}
-	code_get_merged(p->site.code, sha256, zips, p->n_layers, has_layers, p);
+	code_get_merged(p->site.code, sha256, zips, p->n_layers, &p->site.from, has_layers, p);
 }
 
 void prepare_start(const struct prepare_site *site, const struct function *f, enum runtime_kind kind,
-		   const json_t *layers, const int *zips, size_t n_zips, prepare_ready *ready, void *arg)
+		   const json_t *layers, const int *zips, size_t n_zips, prepare_ready *ready, void *arg,
+		   struct preparation **ret)
 {
 	struct preparation *p = xnew(struct preparation);
 
@@ -116,5 +117,12 @@ void prepare_start(const struct prepare_site *site, const struct function *f, en
 		p->layer_sha256[i] = str_dup(json_get_str(json_array_get(layers, i), "sha256", STR("")));
 	for (size_t i = 0; i < PREPARE_ZIPS_MAX; i++)
 		p->zips[i] = i < n_zips ? zips[i] : -1;
-	code_get(site->code, str_from(p->sha256), steal_fd(&p->zips[0]), has_package, p);
+	if (ret)
+		*ret = p;
+	code_get(site->code, str_from(p->sha256), steal_fd(&p->zips[0]), &p->site.from, has_package, p);
+}
+
+void prepare_leave(struct preparation *p)
+{
+	p->ready = NULL;
 }

@@ -35,6 +35,7 @@ struct worker {
 	struct arena arena; /* the function's and the plan's */
 	struct function function;
 	struct function_options opt;
+	struct preparation *preparation; /* under way */
 	struct code_package *package, *layers;
 	struct child *child;
 	struct zygote *control;   /* of a pooled box */
@@ -514,6 +515,7 @@ static void worker_is_prepared(void *arg, struct code_package *package, struct c
 {
 	struct worker *w = arg;
 
+	w->preparation = NULL;
 	w->package = package;
 	w->layers = layers;
 	if (!package)
@@ -547,12 +549,27 @@ static void worker_begin(void *arg)
 		return;
 	}
 	const struct prepare_site site = {
-		.loop = w->site.loop, .code = w->site.code, .learn = w->site.learn, .jobs = w->site.jobs};
+		.loop = w->site.loop,
+		.code = w->site.code,
+		.from = w->site.from,
+		.learn = w->site.learn,
+		.jobs = w->site.jobs,
+	};
 	size_t n = w->n_zips;
 
 	w->n_zips = 0;
 	prepare_start(&site, &w->function, w->opt.kind, json_object_get(w->order, "layers"), w->zips, n,
-		      worker_is_prepared, w);
+		      worker_is_prepared, w, &w->preparation);
+}
+
+/* What it waits for may take its time, or never come. */
+static void worker_stopped_early(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->preparation)
+		prepare_leave(w->preparation);
+	worker_fail(w, "Runtime.Stopped", "the worker was stopped before it ran");
 }
 
 struct worker *worker_start(const struct worker_site *site, const uint8_t id[static 16], const json_t *order,
@@ -582,7 +599,12 @@ struct worker *worker_start(const struct worker_site *site, const uint8_t id[sta
 void worker_stop(struct worker *w, uint64_t grace_ms)
 {
 	if (w->state != WORKER_RUNNING) {
-		w->stopped = true; /* seen when it is prepared, or forked */
+		w->stopped = true; /* seen when it is forked */
+		if (w->state == WORKER_PREPARING) {
+			w->timer = timer_free(w->timer);
+			w->timer = timer_new(w->site.loop, worker_stopped_early, w);
+			timer_set(w->timer, 0);
+		}
 		return;
 	}
 	if (!grace_ms) {

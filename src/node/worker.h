@@ -37,6 +37,7 @@ struct worker_handler {
 struct worker_site {
 	struct loop *loop;
 	struct code *code;
+	struct fetch_from from;
 	struct groups *groups;
 	struct zygotes *zygotes;
 	struct pooled *pooled;
@@ -55,7 +56,8 @@ struct worker_site {
  * here. */
 struct worker *worker_start(const struct worker_site *site, const uint8_t id[static 16], const json_t *order,
 			    const int *zips, size_t n_zips);
-/* Its lane was closed by the gate, and it is ended when it is still there after grace_ms; 0: now. */
+/* Its lane was closed by the gate, and it is ended when it is still there after grace_ms; 0: now. One that does not run
+ * yet fails, later and not in here. */
 void worker_stop(struct worker *w, uint64_t grace_ms);
 void worker_freeze(struct worker *w, bool on);
 const uint8_t *worker_id(const struct worker *w);
