@@ -101,10 +101,22 @@ static const struct tree *find(const struct boxplan *part)
 	return &templates[n_templates++];
 }
 
+/* A copy shares its files with the template: a mount point that this box alone has would be seen in all others. */
+static bool adds_to_root(const struct boxplan *p, const struct boxplan *part)
+{
+	const struct box_op *op = part->ops + part->n_ops, *end = p->ops + p->n_ops;
+
+	for (; op < end; op++)
+		if (op->kind == BOX_DIR || op->kind == BOX_LINK || op->kind == BOX_FILE ||
+		    (op->kind == BOX_BIND && op->flags & BOX_DEV))
+			return true;
+	return false;
+}
+
 void template_choose(const struct boxplan *p)
 {
 	const struct boxplan part = common_part(p);
-	const struct tree *t = able && part.n_ops ? find(&part) : NULL;
+	const struct tree *t = able && part.n_ops && !adds_to_root(p, &part) ? find(&part) : NULL;
 
 	chosen = t && fchdir(t->root) == 0 ? t->n_ops : 0;
 }

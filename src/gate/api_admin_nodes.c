@@ -11,12 +11,6 @@
 #define TTL_DEFAULT_S 3600
 #define USES_MAX      1000000
 
-/* Until the gate has a key that nodes know it by. */
-__attribute__((weak)) const char *nodes_fingerprint(const struct gate *g)
-{
-	return "";
-}
-
 static void set_time(json_t *j, const char *name, int64_t ms)
 {
 	char text[TIME_ISO8601_SIZE];

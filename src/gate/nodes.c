@@ -161,6 +161,9 @@ size_t node_message(struct node *n, enum link_message type, const uint8_t id[sta
 			failed(w, body);
 		break;
 	case LINK_EXITED:
+		if (w && json_object_get(body, "device_type"))
+			worker_lost_slice(w, json_get_str(body, "device_type", STR_NULL),
+					  json_get_str(body, "device_error", STR_NULL));
 		if (w)
 			worker_exited(w, (int)json_get_int(body, "exit", 0), (int)json_get_int(body, "signal", 0),
 				      json_get_bool(body, "oom", false));

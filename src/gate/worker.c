@@ -44,6 +44,7 @@ void worker_free(struct worker *w)
 	buf_done(&w->line);
 	buf_done(&w->words);
 	buf_done(&w->init_error);
+	free(w->device_error);
 	fn_unref(w->fn);
 	free(w);
 }
@@ -300,6 +301,10 @@ static void describe_end(const struct worker *w, bool starting, struct end *ret)
 		ret->type = "Runtime.OutOfMemory";
 		buf_printf(&ret->text, "Runtime exited with error: signal: killed (it used more than its %u MB)",
 			   w->fn->def.memory_mb);
+	} else if (w->device_type) {
+		ret->status = strcmp(w->device_type, "OutOfDeviceMemory") == 0 ? USAGE_OUT_OF_MEMORY : USAGE_KILLED;
+		ret->type = w->device_type;
+		buf_printf(&ret->text, "The worker was ended: %s", w->device_error);
 	} else if (w->late) {
 		ret->status = USAGE_KILLED;
 		ret->type = "Runtime.Killed";
@@ -328,7 +333,7 @@ static void fail_start(struct worker *w)
 	struct invocation *inv;
 	struct end end = {0};
 
-	if (!w->init_error.n || w->out_of_memory)
+	if (!w->init_error.n || w->out_of_memory || w->device_type)
 		describe_end(w, true, &end);
 	if (end.text.n)
 		crash_failed(fn, w->asked_us, str_from(end.type), buf_str(&end.text), last_words(w));
@@ -768,6 +773,18 @@ void worker_failed(struct worker *w, struct str type, struct str error, struct s
 		worker_set_state(w, WORKER_ENDING, "the node could not start it");
 	w->lane_over = w->exited = true;
 	bury(w);
+}
+
+void worker_lost_slice(struct worker *w, struct str type, struct str error)
+{
+	static const char *const types[] = {"OutOfDeviceMemory", "Device.MpsGone", "Device.Gone"};
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(types) - 1 && !str_eqz(type, types[i]))
+		i++;
+	w->device_type = types[i];
+	free(w->device_error);
+	w->device_error = str_dup(error);
 }
 
 void worker_exited(struct worker *w, int status, int signo, bool oom)

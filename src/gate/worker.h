@@ -49,6 +49,8 @@ struct worker {
 	char init_error_type[96];
 	int exit_status, exit_signal;
 	bool out_of_memory;
+	const char *device_type; /* it was ended for its slice of a device; NULL: it was not */
+	char *device_error;
 };
 
 DEFINE_LIST(worker_list, struct worker, on_state)
@@ -83,3 +85,5 @@ void worker_started(struct worker *w, int lane_fd, int log_fd);
 void worker_door(struct worker *w, int fd); /* of its snapshot; taken over */
 void worker_failed(struct worker *w, struct str type, struct str error, struct str output);
 void worker_exited(struct worker *w, int status, int signo, bool oom);
+/* Before worker_exited: the node ended it for its slice of a device, and why (link/messages.h, EXITED). */
+void worker_lost_slice(struct worker *w, struct str type, struct str error);

@@ -48,7 +48,9 @@
 	X(STARTED, 35, TO_GATE, "the process runs: {pid, prepare_us}. fd 0: lane, fd 1: log pipe (stdout and stderr)") \
 	X(FAILED, 36, TO_GATE, "no process could be started: {error, type, output: what it printed}")                  \
 	X(EXITED, 37, TO_GATE,                                                                                         \
-	  "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib, peak_kib")              \
+	  "{exit: code} or {signal: n}, {oom: true} when over its memory, cpu_us, max_rss_kib, peak_kib; when it was " \
+	  "ended for its slice: device_type: OutOfDeviceMemory|Device.MpsGone|Device.Gone, device_error: in words, "   \
+	  "device_oom: true with the first of these")                                                                  \
 	X(STATUS, 38, TO_GATE,                                                                                         \
 	  "every 10 s and on change: {memory_free_mb, workers, zygotes: [{runtime, imports, pid, memory_kib, "         \
 	  "idle_ms, "                                                                                                  \
@@ -63,7 +65,7 @@
 	X(DOOR, 42, TO_GATE,                                                                                           \
 	  "fd 0: where requests of the snapshot that this worker is forked from come in, while it initialises. "       \
 	  "Remotely {connection: N}: the box (or that snapshot) has opened a connection to Wick's API")                \
-	X(DEVICES, 43, TO_GATE, "the node's devices are others now: {devices: [...]}")                                 \
+	X(DEVICES, 43, TO_GATE, "the devices are others, or were measured anew: {devices: [...]} as in HELLO")         \
 	X(NEED, 44, TO_GATE, "a package is needed that is not here: {sha256: hex}")                                    \
 	X(PARK, 46, TO_NODE, "an idle worker gives its device memory back, or takes it again: {on: bool}")             \
 	X(PARKED, 47, TO_GATE, "{on: bool, us, memory_mb} or {error}: what came of PARK")

@@ -31,6 +31,8 @@ struct device_mig {
 	struct str profile; /* "1g.18gb" */
 	uint32_t slots;     /* of DEVICE_SLOTS, by its share of the card's memory; at least 1 */
 	uint64_t memory_mb;
+	struct str *files; /* device files of this instance, "/dev/nvidia-caps/nvidia-cap12" */
+	size_t n_files;
 };
 
 struct device {
@@ -44,6 +46,7 @@ struct device {
 	struct str pci;         /* "0000:01:00.0"; n == 0: none */
 	struct str driver;      /* version; n == 0: not known */
 	struct str capability;  /* compute capability, "9.0" */
+	bool host_memory;       /* it works in the machine's memory, which the box's control group limits */
 	bool mps;               /* an MPS daemon may serve it: fractions are held by RUNG_MPS */
 	struct device_mig *mig; /* the card is in MIG mode; n_mig may be 0 then: it has no instance */
 	size_t n_mig;
@@ -51,16 +54,35 @@ struct device {
 	/* For the box (declared, or found): what becomes visible to a worker that holds a slice. */
 	struct str *files; /* device files, "/dev/dri/renderD128" */
 	size_t n_files;
-	struct str *libraries; /* files or folders of the host, bound read-only at the same path */
+	struct str *libraries; /* files or folders of the host, bound read-only at the same path; links become links */
 	size_t n_libraries;
 	struct str *env; /* NAME=value */
 	size_t n_env;
 	/* As measured last; NVML. */
 	uint32_t utilisation_percent, temperature_c, power_w, processes;
 	uint64_t memory_used_mb;
+	bool lost;          /* it will not come back by itself: who holds it holds nothing */
 	struct str trouble; /* why no slice of it is given ("fell off the bus"); n == 0: none */
 };
+
+/* How a slice of so many slots is held; mig: it is one of the card's MIG instances. */
+enum device_rung device_rung_of(const struct device *d, unsigned slots, bool mig);
+/* NULL: it has no such instance. */
+const struct device_mig *device_mig_find(const struct device *d, struct str uuid);
+/* Everything but what was measured is equal. */
+bool device_equal(const struct device *a, const struct device *b);
 
 json_t *device_to_json(const struct device *d);
 /* Views into j and a. -1: err names the member. */
 int device_from_json(struct device *d, const json_t *j, struct arena *a, struct err *err);
+
+#define DEVICES_MAX 256 /* of one node */
+
+/* Devices as a person declares them: "fpga:2:mem=4096:file=/dev/xdma%_user:lib=/opt/xrt/lib:env=XILINX_XRT=/opt/xrt",
+ * several with ';' between. KIND[:COUNT], then members: mem (MiB), file, lib, env (each may come often), model, id,
+ * pci, driver. '%' in a file or in env is the number of the device, from 0 on; a backslash takes its meaning from the
+ * ':', ';', '%' or backslash that follows it. Views into a. -1: err says what is wrong where. */
+int devices_declared_parse(struct str text, struct arena *a, struct device **ret, size_t *n, struct err *err);
+/* The same as a document: [{kind, count, memory_mb, files, libraries, env, model, id, pci, driver}], or that array as
+ * the member `devices`. */
+int devices_declared_from_json(const json_t *j, struct arena *a, struct device **ret, size_t *n, struct err *err);

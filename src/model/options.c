@@ -144,22 +144,120 @@ static int read_ready(struct function_options *o, struct str v, struct err *err)
 	return 0;
 }
 
+/* Cuts v at its commas into at most max names, each once. *why: what is wrong with it; the names are then of no use. */
+static bool read_names(struct str v, struct str *names, size_t max, size_t *ret_n, const char **why)
+{
+	size_t n = 0;
+
+	for (struct str one; n == 0 || v.n; n++) {
+		bool more = str_cut(v, ',', &one, &v);
+
+		one = str_trim(one);
+		*why = !slice_name_is_valid(one) || (more && !v.n) ? "not a list of names" : NULL;
+		if (n == max)
+			*why = "more than there may be";
+		for (size_t i = 0; i < n && !*why; i++)
+			if (str_eq(names[i], one))
+				*why = "one of them twice";
+		if (*why)
+			return false;
+		names[n] = one;
+	}
+	*ret_n = n;
+	return true;
+}
+
 static int read_device(struct function_options *o, struct str v, struct err *err)
 {
-	if (str_eqz(v, "cpu"))
+	const char *why;
+
+	if (read_names(v, o->device.kinds, SLICE_KINDS_MAX, &o->device.n_kinds, &why))
 		return 0;
-	return err_set(err, 0, "Tag wick:device: '%.*s' is not built into this release of Wick yet; it is cpu.",
-		       STR_ARG(str_sub(v, 0, 64)));
+	return err_set(err, 0,
+		       "Tag wick:device: '%.*s' is %s; it is gpu, cpu, accelerator or another kind that nodes declare, "
+		       "or up to %d of them in the order in which they are tried, as gpu,cpu.",
+		       STR_ARG(str_sub(v, 0, 64)), why, SLICE_KINDS_MAX);
+}
+
+static int read_slice(struct function_options *o, struct str v, struct err *err)
+{
+	o->device.sliced = true;
+	if (slice_parse(v, &o->device.slots, &o->device.whole))
+		return 0;
+	return refuse(err, "wick:slice", v,
+		      "a share of one device, 1/8 to 8/8 (or 1/2, 1/4, 3/4), or a number of whole devices, 1 to 64");
+}
+
+static int read_device_memory(struct function_options *o, struct str v, struct err *err)
+{
+	if (str_to_u64(v, &o->device.memory_mb) && o->device.memory_mb && o->device.memory_mb <= SLICE_MEMORY_MAX_MB)
+		return 0;
+	return refuse(err, "wick:device-memory", v, "MiB of the device's memory, a number from 1 to 16777216");
+}
+
+static int read_place(struct function_options *o, struct str v, struct err *err)
+{
+	const char *why;
+
+	if (read_names(v, o->device.labels, SLICE_LABELS_MAX, &o->device.n_labels, &why))
+		return 0;
+	return err_set(err, 0,
+		       "Tag wick:place: '%.*s' is %s; it is a label that the node must have, or up to %d, as edge,lab.",
+		       STR_ARG(str_sub(v, 0, 64)), why, SLICE_LABELS_MAX);
+}
+
+static int read_switch(bool *ret, const char *tag, struct str v, struct err *err)
+{
+	*ret = str_eqz(v, "on");
+	return *ret || str_eqz(v, "off") ? 0 : refuse(err, tag, v, "on or off");
+}
+
+static int read_park(struct function_options *o, struct str v, struct err *err)
+{
+	return read_switch(&o->device.park, "wick:park", v, err);
+}
+
+static int read_spread(struct function_options *o, struct str v, struct err *err)
+{
+	return read_switch(&o->device.spread, "wick:spread", v, err);
+}
+
+/* What the tags say together: a slice or device memory means a GPU where no device is named. */
+static int complete_wish(struct slice_wish *w, struct err *err)
+{
+	bool only_cpu = w->n_kinds == 1 && str_eqz(w->kinds[0], "cpu");
+
+	if (!w->n_kinds && (w->sliced || w->memory_mb))
+		w->kinds[w->n_kinds++] = STR("gpu");
+	if (w->memory_mb && only_cpu)
+		return err_set(
+			err, 0,
+			"Tag wick:device-memory: the CPU has no memory of its own; MemorySize says what a worker "
+			"has of the machine's.");
+	if (!w->sliced) {
+		w->slots = DEVICE_SLOTS;
+		w->whole = 1;
+	}
+	return 0;
 }
 
 static const struct tag {
 	const char *name;
-	int (*read)(struct function_options *o, struct str v, struct err *err); /* NULL: not built yet */
+	int (*read)(struct function_options *o, struct str v, struct err *err);
 } tags[] = {
-	{"wick:runtime", read_runtime}, {"wick:network", read_network}, {"wick:concurrency", read_concurrency},
-	{"wick:idle", read_idle},       {"wick:command", read_command}, {"wick:port", read_port},
-	{"wick:ready", read_ready},     {"wick:device", read_device},   {"wick:slice", NULL},
-	{"wick:device-memory", NULL},   {"wick:place", NULL},
+	{"wick:runtime", read_runtime},
+	{"wick:network", read_network},
+	{"wick:concurrency", read_concurrency},
+	{"wick:idle", read_idle},
+	{"wick:command", read_command},
+	{"wick:port", read_port},
+	{"wick:ready", read_ready},
+	{"wick:device", read_device},
+	{"wick:slice", read_slice},
+	{"wick:device-memory", read_device_memory},
+	{"wick:place", read_place},
+	{"wick:park", read_park},
+	{"wick:spread", read_spread},
 };
 
 static int unknown_tag(struct str name, struct err *err)
@@ -167,21 +265,16 @@ static int unknown_tag(struct str name, struct err *err)
 	_cleanup_(buf_done) struct buf known = BUF_NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
-		if (tags[i].read)
-			buf_printf(&known, "%s%s", known.n ? ", " : "", tags[i].name);
+		buf_printf(&known, "%s%s", known.n ? ", " : "", tags[i].name);
 	return err_set(err, 0, "Tag %.*s is not one of Wick's: those that begin with wick: are %s.",
 		       STR_ARG(str_sub(name, 0, 64)), buf_cstr(&known));
 }
 
 static int read_tag(struct function_options *o, const struct kv *kv, struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
-		if (!str_eqz(kv->k, tags[i].name))
-			continue;
-		return tags[i].read
-			       ? tags[i].read(o, kv->v, err)
-			       : err_set(err, 0, "Tag %s is not built into this release of Wick yet.", tags[i].name);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
+		if (str_eqz(kv->k, tags[i].name))
+			return tags[i].read(o, kv->v, err);
 	return unknown_tag(kv->k, err);
 }
 
@@ -194,6 +287,8 @@ int function_options_parse(struct function_options *ret, const struct function *
 	for (size_t i = 0; i < f->n_tags; i++)
 		if (str_starts(f->tags[i].k, STR("wick:")) && read_tag(&o, &f->tags[i], err) < 0)
 			return -1;
+	if (complete_wish(&o.device, err) < 0)
+		return -1;
 	if (!o.concurrency)
 		o.concurrency = o.kind == RUNTIME_WEB ? 100 : 1;
 	if (!o.command.n)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/function.h"
+#include "model/slice.h"
 
 enum runtime_kind { RUNTIME_PYTHON, RUNTIME_NODEJS, RUNTIME_PROVIDED, RUNTIME_NATIVE, RUNTIME_WEB, RUNTIME_KINDS };
 enum network_mode { NETWORK_NONE, NETWORK_GATEWAY, NETWORK_INTERNET };
@@ -19,6 +20,8 @@ struct function_options {
 				      Handler */
 	uint32_t port;             /* wick:port: where it listens (PORT); default 8080 */
 	struct str ready; /* wick:ready=/path: ready when this answers 2xx to 4xx; n == 0: when the port does */
+	struct slice_wish
+		device; /* wick:device, slice, device-memory, place, park, spread; without a device n_kinds 0 */
 };
 
 /* -1: err names the tag or the runtime and says what is possible. Views into f. */

@@ -100,8 +100,31 @@ static void tags(void **state)
 		{"wick:ready", "health", "a path"},
 		{"wick:ready", "/a b", "a path"},
 		{"wick:device", "cpu", NULL},
-		{"wick:device", "gpu", "not built into this release"},
-		{"wick:slice", "1/8", "not built into this release"},
+		{"wick:device", "gpu, accelerator,fpga-2,cpu", NULL},
+		{"wick:device", "", "not a list of names"},
+		{"wick:device", "gpu,", "not a list of names"},
+		{"wick:device", ",gpu", "not a list of names"},
+		{"wick:device", "gpu cpu", "not a list of names"},
+		{"wick:device", "gpu,cpu,gpu", "twice"},
+		{"wick:device", "a,b,c,d,e", "more than there may be"},
+		{"wick:slice", "1/8", NULL},
+		{"wick:slice", "64", NULL},
+		{"wick:slice", "0", "1/8 to 8/8"},
+		{"wick:slice", "65", "1/8 to 8/8"},
+		{"wick:slice", "9/8", "1/8 to 8/8"},
+		{"wick:slice", "1/3", "1/8 to 8/8"},
+		{"wick:slice", "", "1/8 to 8/8"},
+		{"wick:device-memory", "1", NULL},
+		{"wick:device-memory", "16777216", NULL},
+		{"wick:device-memory", "16777217", "MiB"},
+		{"wick:device-memory", "0", "MiB"},
+		{"wick:device-memory", "4GB", "MiB"},
+		{"wick:place", "edge,lab.2", NULL},
+		{"wick:place", "edge,,lab", "not a list of names"},
+		{"wick:place", "a,b,c,d,e,f,g,h,i", "more than there may be"},
+		{"wick:park", "off", NULL},
+		{"wick:park", "yes", "on or off"},
+		{"wick:spread", "", "on or off"},
 		{"wick:concurency", "2", "wick:concurrency, wick:idle"},
 		{"wick:", "", "those that begin with wick:"},
 	};
@@ -139,13 +162,56 @@ static void values(void **state)
 	assert_int_equal(function_options_parse(&o, &f, NULL), -1); /* nothing to start */
 }
 
+static int parse_tags(struct function_options *o, struct kv *kv, size_t n, struct err *err)
+{
+	return function_options_parse(o, &(struct function){.runtime = STR("python3.11"), .tags = kv, .n_tags = n},
+				      err);
+}
+
+static void devices(void **state)
+{
+	struct kv all[] = {{STR("wick:device"), STR("gpu,cpu")},
+			   {STR("wick:slice"), STR("3/4")},
+			   {STR("wick:device-memory"), STR("4096")},
+			   {STR("wick:place"), STR("edge, lab")},
+			   {STR("wick:park"), STR("on")},
+			   {STR("wick:spread"), STR("on")}};
+	struct kv cpu[] = {{STR("wick:device"), STR("cpu")}, {STR("wick:device-memory"), STR("64")}};
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct function_options o;
+
+	assert_int_equal(parse_tags(&o, all, ARRAY_SIZE(all), NULL), 0);
+	assert_int_equal(o.device.n_kinds, 2);
+	assert_true(str_eqz(o.device.kinds[0], "gpu") && str_eqz(o.device.kinds[1], "cpu"));
+	assert_true(o.device.sliced && o.device.park && o.device.spread);
+	assert_int_equal(o.device.slots, 6);
+	assert_int_equal(o.device.whole, 0);
+	assert_int_equal(o.device.memory_mb, 4096);
+	assert_int_equal(o.device.n_labels, 2);
+	assert_true(str_eqz(o.device.labels[0], "edge") && str_eqz(o.device.labels[1], "lab"));
+
+	/* A slice without a device is of a GPU, and so is memory. */
+	assert_int_equal(parse_tags(&o, all + 1, 1, NULL), 0);
+	assert_true(o.device.n_kinds == 1 && str_eqz(o.device.kinds[0], "gpu"));
+	assert_int_equal(parse_tags(&o, all + 2, 1, NULL), 0);
+	assert_true(o.device.n_kinds == 1 && str_eqz(o.device.kinds[0], "gpu"));
+	assert_true(!o.device.sliced && o.device.whole == 1 && o.device.slots == DEVICE_SLOTS);
+	/* A place alone is no device. */
+	assert_int_equal(parse_tags(&o, all + 3, 1, NULL), 0);
+	assert_int_equal(o.device.n_kinds, 0);
+	assert_int_equal(parse_tags(&o, NULL, 0, NULL), 0);
+	assert_true(!o.device.n_kinds && !o.device.n_labels && !o.device.park && !o.device.spread);
+
+	assert_int_equal(parse_tags(&o, cpu, 1, NULL), 0);
+	assert_int_equal(parse_tags(&o, cpu, 2, &err), -1);
+	assert_non_null(strstr(err.msg, "wick:device-memory: the CPU has no memory of its own"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest all[] = {
-		cmocka_unit_test(defaults),
-		cmocka_unit_test(runtimes),
-		cmocka_unit_test(tags),
-		cmocka_unit_test(values),
+		cmocka_unit_test(defaults), cmocka_unit_test(runtimes), cmocka_unit_test(tags),
+		cmocka_unit_test(values),   cmocka_unit_test(devices),
 	};
 
 	return cmocka_run_group_tests(all, NULL, NULL);

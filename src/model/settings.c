@@ -80,6 +80,31 @@ const struct setting settings_table[] = {
 	 .min = 65536, .flag = "--log-max", .env = "WICK_LOG_MAX"},
 	{SETTING(code_cache_bytes, "code_cache", SETTING_BYTES, "SIZE", "10g", "Unpacked packages that a node keeps."),
 	 .min = 1048576, .flag = "--code-cache", .env = "WICK_CODE_CACHE"},
+	{SETTING(devices, "devices", SETTING_STRING, "LIST", NULL,
+		 "Devices that cannot be found, declared: "
+		 "KIND[:COUNT][:mem=MIB][:file=PATH][:lib=PATH][:env=NAME=VALUE], "
+		 "several with ';' between, or @FILE with them as YAML. They replace found ones of their kind "
+		 "(docs/devices.md)."),
+	 .flag = "--devices", .env = "WICK_DEVICES"},
+	{SETTING(node_cost, "node_cost", SETTING_MONEY, "USD", "0",
+		 "What this machine costs an hour; placement prefers cheaper ones that fit."),
+	 .flag = "--node-cost", .env = "WICK_NODE_COST"},
+	{SETTING(node_labels, "node_labels", SETTING_STRING, "LIST", NULL,
+		 "Labels of this machine, with commas between, that functions ask for with the tag wick:place."),
+	 .flag = "--node-labels", .env = "WICK_NODE_LABELS"},
+	{SETTING(share_devices, "share_devices", SETTING_BOOL, "BOOL", "false",
+		 "Functions of different roles may hold slices of one device at the same time."),
+	 .flag = "--share-devices", .env = "WICK_SHARE_DEVICES"},
+	{SETTING(nvml, "nvml", SETTING_STRING, "PATH", NULL,
+		 "NVIDIA's management library, where it is not found as libnvidia-ml.so.1; none: it is not asked."),
+	 .flag = "--nvml", .env = "WICK_NVML"},
+	{SETTING(opencl, "opencl", SETTING_STRING, "PATH", NULL,
+		 "OpenCL's loader, where it is not found as libOpenCL.so.1; none: it is not asked."),
+	 .flag = "--opencl", .env = "WICK_OPENCL"},
+	{SETTING(mps_control, "mps_control", SETTING_STRING, "PATH", NULL,
+		 "NVIDIA's nvidia-cuda-mps-control, where it is not in PATH; none: fractions of a card are only "
+		 "watched."),
+	 .flag = "--mps-control", .env = "WICK_MPS_CONTROL"},
 	{SETTING(price_gb_second, "price_gb_second", SETTING_MONEY, "USD", "0.0000166667",
 		 "Price of a GB-second. The default is AWS Lambda's for x86 in us-east-1 "
 		 "(https://aws.amazon.com/lambda/pricing/)."),

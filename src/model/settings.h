@@ -31,6 +31,12 @@ struct settings {
 	uint64_t retry_delay_ms;   /* base of the delay between tries of an event: 60 s */
 	uint64_t log_max_bytes;    /* kept per function: 64 MiB */
 	uint64_t code_cache_bytes; /* unpacked packages on a node: 10 GiB */
+	char *devices;             /* devices that the node declares: model/device.h */
+	char *node_cost;           /* USD an hour that this machine costs */
+	char *node_labels;         /* commas between */
+	bool share_devices;        /* workers of different roles may share a device */
+	char *nvml, *opencl;       /* libraries by which devices are found; empty: the usual names */
+	char *mps_control;         /* NVIDIA's MPS daemon; empty: as PATH has it */
 	char *price_gb_second;     /* USD: 0.0000166667 */
 	char *price_request;       /* USD: 0.0000002 */
 	char *price_slices;        /* MODEL=USD a slot-second, commas between (price_parse_slices); empty: free */

@@ -973,6 +973,14 @@ void h2_reset(struct h2_stream *s, uint32_t code)
 	mark(s->c);
 }
 
+void h2_drop(struct h2_stream *s, uint32_t code)
+{
+	static const struct h2_stream_handler nobody;
+
+	s->handler = &nobody;
+	h2_reset(s, code);
+}
+
 void h2_consumed(struct h2_stream *s, size_t n)
 {
 	assert(n <= s->unconsumed);

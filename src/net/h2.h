@@ -85,5 +85,7 @@ void h2_wake(struct h2_stream *s); /* pull has something; cheap, what a turn of 
 void h2_end(struct h2_stream *s);  /* as soon as pull has no more, this side's end is sent */
 /* Ends both ways. `closed` follows, not within this call; no other handler of the stream is called any more. */
 void h2_reset(struct h2_stream *s, uint32_t code);
+/* As h2_reset, and `closed` is not called either: its owner goes. */
+void h2_drop(struct h2_stream *s, uint32_t code);
 void h2_consumed(struct h2_stream *s, size_t n);
 struct h2 *h2_of(const struct h2_stream *s);

@@ -100,9 +100,11 @@ static json_t *labels(const struct node_conf *conf)
 
 json_t *agent_hello(struct agent *a)
 {
-	return json_pack("{s:i, s:s, s:s, s:I, s:i, s:o, s:I}", "protocol", LINK_PROTOCOL, "version", WICK_VERSION,
-			 "name", a->conf->name, "memory_mb", (json_int_t)a->conf->memory_mb, "cpus", (int)a->conf->cpus,
-			 "labels", labels(a->conf), "time_ms", (json_int_t)clock_wall_ms());
+	return json_pack("{s:i, s:s, s:s, s:I, s:i, s:o, s:o, s:s, s:b, s:I}", "protocol", LINK_PROTOCOL, "version",
+			 WICK_VERSION, "name", a->conf->name, "memory_mb", (json_int_t)a->conf->memory_mb, "cpus",
+			 (int)a->conf->cpus, "devices", pool_devices(a->pool), "labels", labels(a->conf), "cost",
+			 a->conf->cost ? a->conf->cost : "0", "share_roles", (int)a->conf->share_devices, "time_ms",
+			 (json_int_t)clock_wall_ms());
 }
 
 /* --- From the pool ------------------------------------------------------------------------------------------- */
@@ -145,6 +147,12 @@ static void on_exited(void *arg, struct gate_link *g, const uint8_t id[static 16
 		json_object_set_new(body, "exit", json_integer(WEXITSTATUS(ex->status)));
 	if (end->oom)
 		json_object_set_new(body, "oom", json_true());
+	if (end->device_type) {
+		json_object_set_new(body, "device_oom",
+				    json_boolean(strcmp(end->device_type, SLICE_OUT_OF_MEMORY) == 0));
+		json_object_set_new(body, "device_type", json_string(end->device_type));
+		json_object_set_new(body, "device_error", json_string(end->device_text));
+	}
 	g->ops->over(g, LINK_EXITED, id, body);
 	status_soon(arg);
 }
@@ -152,6 +160,15 @@ static void on_exited(void *arg, struct gate_link *g, const uint8_t id[static 16
 static void on_changed(void *arg)
 {
 	status_soon(arg);
+}
+
+static void on_devices(void *arg)
+{
+	struct agent *a = arg;
+
+	for (struct gate_link *g = gate_links_first(&a->links); !a->leaving && g; g = gate_links_next(g))
+		if (!g->gone)
+			g->ops->say(g, LINK_DEVICES, no_id, json_pack("{s:o}", "devices", pool_devices(a->pool)));
 }
 
 static void on_empty(void *arg)
@@ -181,6 +198,7 @@ static const struct pool_handler pool_handler = {
 	.failed = on_failed,
 	.exited = on_exited,
 	.changed = on_changed,
+	.devices = on_devices,
 	.empty = on_empty,
 };
 

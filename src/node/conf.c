@@ -62,6 +62,15 @@ static const struct setting table[] = {
 	       "Started as root: the user and group number of boxes. 0: 64646."),
 	OPTION("internet-allow", "WICK_INTERNET_ALLOW", internet_allow, SETTING_STRING, "CIDRS",
 	       "Private networks that functions with wick:network=internet may reach."),
+	OPTION("devices", "WICK_DEVICES", devices, SETTING_STRING, "LIST",
+	       "Declared devices: KIND[:COUNT][:mem=MIB][:file=PATH]..., ';' between, or @FILE."),
+	OPTION_OF("node-cost", "WICK_NODE_COST", cost, SETTING_MONEY, "USD", "0", "What this machine costs an hour."),
+	OPTION_OF("share-devices", "WICK_SHARE_DEVICES", share_devices, SETTING_BOOL, NULL, "false",
+		  "Functions of different roles may share a device."),
+	OPTION("nvml", "WICK_NVML", nvml, SETTING_STRING, "PATH", "NVIDIA's management library; none: not asked."),
+	OPTION("opencl", "WICK_OPENCL", opencl, SETTING_STRING, "PATH", "OpenCL's loader; none: not asked."),
+	OPTION("mps-control", "WICK_MPS_CONTROL", mps_control, SETTING_STRING, "PATH",
+	       "NVIDIA's nvidia-cuda-mps-control; none: fractions of a card are only watched."),
 };
 
 #define BOX_UID_DEFAULT 64646

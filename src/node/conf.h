@@ -19,9 +19,13 @@ struct node_conf {
 	uint32_t prestart; /* Node.js processes that wait for code */
 	uint32_t box_uid;  /* 0: boxes run as who the node runs as */
 	char *internet_allow;
+	char *devices;                     /* declared ones, or @FILE */
+	char *cost;                        /* USD an hour */
+	char *labels;                      /* commas between */
+	char *nvml, *opencl, *mps_control; /* for wick-devices */
+	bool share_devices;                /* workers of different roles may share a device */
 	/* A remote gateway to join; "": none */
 	char *join, *token, *fingerprint, *ca, *proxy;
-	char *labels;          /* with commas between */
 	uint64_t gate_away_ms; /* idle workers of a gateway that is away for so long are ended */
 	uint32_t ready_fd;     /* to be told there what became of joining; 0: nowhere */
 	enum log_level log_level;

@@ -10,8 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OPS_MAX       128
-#define ROOT_BYTES    (1ull << 20) /* holds mount points and a few files of /etc */
+#define OPS_MAX       (128 + PLAN_SLICE_OPS_MAX) /* BOXPLAN_MAX_OPS */
+#define ROOT_BYTES    (1ull << 20)               /* holds mount points and a few files of /etc */
+#define ENV_OURS      9                          /* variables that are not the function's to say, at most */
 #define SHM_BYTES     (64ull << 20)
 #define FILES_MAX     4096ull
 #define PROCESSES_MAX 1024ull /* as AWS Lambda: "Lambda quotas", execution processes and threads */
@@ -194,6 +195,13 @@ static void add_code(struct maker *m, const struct plan_order *o)
 		bind(m, o->layers, PLAN_LAYERS, BOX_EXEC);
 }
 
+/* After what all boxes have: a template of roots ends before /proc, and none is made for a slice. */
+static void add_slice(struct maker *m, const struct plan_slice *s)
+{
+	for (size_t i = 0; i < s->n_ops; i++)
+		m->p->ops[m->p->n_ops++] = s->ops[i];
+}
+
 /* A pooled box sees the packages below a folder of its own until it has bound the one it is for. */
 static void add_pooled_code(struct maker *m, const struct plan_order *o)
 {
@@ -245,6 +253,8 @@ static void add_rights(struct maker *m, const struct plan_order *o)
 		add(m, BOX_LANDLOCK, "/");
 		for (size_t i = 0; i < ARRAY_SIZE(writable); i++)
 			add(m, BOX_LANDLOCK, writable[i])->flags = BOX_WRITABLE;
+		for (size_t i = 0; o->slice && i < o->slice->n_writable; i++)
+			add(m, BOX_LANDLOCK, o->slice->writable[i])->flags = BOX_WRITABLE;
 	}
 	op = add(m, BOX_RIGHTS, "");
 	op->to = STR_NULL;
@@ -270,6 +280,8 @@ static void make_ops(struct maker *m, const struct plan_order *o)
 	case PLAN_SNAPSHOT:
 		add_root(m, o);
 		add_code(m, o);
+		if (o->slice)
+			add_slice(m, o->slice);
 		add(m, BOX_PIVOT, "")->to = STR_NULL;
 		add_name(m);
 		add_network(m, o);
@@ -334,21 +346,26 @@ static int make_env(struct maker *m, const struct plan_order *o, struct err *err
 {
 	char port[16], concurrency[16];
 	const struct function_options *opt = o->opt;
-	struct kv ours[9] = {
+	const struct kv fixed[] = {
 		{STR("LAMBDA_TASK_ROOT"), STR(PLAN_TASK_ROOT)},
 		{STR("LAMBDA_RUNTIME_DIR"), STR("/var/runtime")},
 		{STR("HOME"), STR("/tmp")},
 		{STR("TMPDIR"), STR("/tmp")},
 	};
+	size_t n_slice = o->slice ? o->slice->n_env : 0;
+	struct kv *ours = arena_new_n(m->a, struct kv, ENV_OURS + n_slice);
 	const struct kv defaults[] = {
 		{STR("PATH"), STR("/usr/local/bin:/usr/bin:/bin:/opt/bin")},
 		{STR("LANG"), STR("C.UTF-8")},
 		{STR("TZ"), STR(":UTC")},
 		{STR("LD_LIBRARY_PATH"), STR("/var/task:/var/task/lib:/opt/lib")},
 	};
-	size_t n = 4;
+	size_t n = ARRAY_SIZE(fixed);
 
-	m->p->env = arena_new_n(m->a, struct str, json_object_size(o->env) + ARRAY_SIZE(ours) + ARRAY_SIZE(defaults));
+	memcpy(ours, fixed, sizeof(fixed));
+	for (size_t i = 0; i < n_slice; i++)
+		ours[n++] = o->slice->env[i];
+	m->p->env = arena_new_n(m->a, struct str, json_object_size(o->env) + ENV_OURS + n_slice + ARRAY_SIZE(defaults));
 	if (o->f)
 		ours[n++] = (struct kv){STR("_HANDLER"), o->f->handler};
 	if (opt) {

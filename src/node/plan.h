@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/kv.h"
 #include "model/options.h"
 #include "wire/boxplan.h"
 
@@ -25,6 +26,17 @@ struct plan_host {
 void plan_host_look(struct plan_host *ret); /* the only function here that looks at the system */
 void plan_host_done(struct plan_host *h);
 
+/* What a worker's box holds beyond those of other workers: slices of devices (node/slices.c). */
+struct plan_slice {
+	const struct box_op *ops; /* DIR, LINK and BIND, in their order */
+	size_t n_ops;
+	const struct kv *env;
+	size_t n_env;
+	const char *const *writable; /* in the box, beside /dev: for Landlock */
+	size_t n_writable;
+};
+#define PLAN_SLICE_OPS_MAX 128
+
 enum plan_kind {
 	PLAN_WORKER,
 	PLAN_SNAPSHOT, /* a worker that forks workers after its initialisation */
@@ -38,13 +50,14 @@ struct plan_order {
 	const struct plan_host *host;
 	const struct function *f; /* not for POOL */
 	const struct function_options *opt;
-	const json_t *env;       /* {NAME: value, ...}, complete as the gate made it */
-	const char *task_root;   /* host folder of the unpacked package */
-	const char *layers;      /* host folder of the layers, or NULL */
-	const char *code_folder; /* POOL and SPECIAL: where all packages lie */
-	unsigned extra_fds;      /* fds 2, ...: for the runtime: the control socket of a snapshot */
-	unsigned joins;          /* fds after those: what CGROUP writes to */
-	bool wait;               /* the last fd: a pipe that is waited for */
+	const json_t *env;              /* {NAME: value, ...}, complete as the gate made it */
+	const char *task_root;          /* host folder of the unpacked package */
+	const char *layers;             /* host folder of the layers, or NULL */
+	const char *code_folder;        /* POOL and SPECIAL: where all packages lie */
+	const struct plan_slice *slice; /* WORKER only; NULL: none */
+	unsigned extra_fds;             /* fds 2, ...: for the runtime: the control socket of a snapshot */
+	unsigned joins;                 /* fds after those: what CGROUP writes to */
+	bool wait;                      /* the last fd: a pipe that is waited for */
 };
 
 /* The program that makes zygotes for such functions: "wick-python". */

@@ -43,6 +43,7 @@ struct pool {
 	struct zygotes *zygotes;
 	struct pooled *pooled;
 	struct snapshots *snapshots;
+	struct slices *slices;
 	struct learn *learn;
 	struct plan_host host;
 	struct map slots; /* by id */
@@ -157,6 +158,7 @@ void pool_start(struct pool *p, struct gate_link *owner, const uint8_t id[static
 		.zygotes = p->zygotes,
 		.pooled = p->pooled,
 		.snapshots = p->snapshots,
+		.slices = p->slices,
 		.learn = p->learn,
 		.host = &p->host,
 		.conf = p->conf,
@@ -224,6 +226,11 @@ void pool_learn(struct pool *p, struct str sha256, struct str names)
 	learn_add(p->learn, sha256, names);
 }
 
+json_t *pool_devices(const struct pool *p)
+{
+	return devices_json(slices_devices(p->slices));
+}
+
 json_t *pool_zygotes(const struct pool *p)
 {
 	return zygotes_json(p->zygotes);
@@ -286,6 +293,15 @@ size_t pool_count(const struct pool *p, const struct gate_link *owner)
 	return n;
 }
 
+static void on_devices(void *arg)
+{
+	struct pool *p = arg;
+
+	p->handler->devices(p->arg);
+}
+
+static const struct slices_handler slices_handler = {.changed = on_devices};
+
 static void on_zygotes(void *arg)
 {
 	struct pool *p = arg;
@@ -302,6 +318,9 @@ struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct
 	*p = (struct pool){.loop = l, .conf = conf, .handler = h, .arg = arg};
 	p->watch = timer_new(l, pool_watch, p);
 	p->settle = timer_new(l, pool_settle, p);
+	p->slices = slices_new(l, conf, &slices_handler, p, err);
+	if (!p->slices)
+		return pool_free(p);
 	p->code_folder = xstrdup(conf->code_folder);
 	p->code = code_new(l, p->code_folder, conf->code_cache_max, err);
 	if (!p->code)
@@ -333,6 +352,7 @@ struct pool *pool_free(struct pool *p)
 	if (!p)
 		return NULL;
 	map_done(&p->slots);
+	slices_free(p->slices);
 	snapshots_free(p->snapshots);
 	pooled_free(p->pooled);
 	zygotes_free(p->zygotes);

@@ -8,8 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHILDREN_MAX 256
-#define DEPTH_MAX    8
+#define CHILDREN_MAX  256
+#define DEPTH_MAX     8
+#define ANCESTORS_MAX 1024
 
 /* The head of a file of /proc, NUL-terminated. */
 static ssize_t read_proc(const char *path, char *p, size_t n)
@@ -126,4 +127,26 @@ uint64_t usage_available_mb(void)
 		return 0;
 	at = strstr(text, "MemAvailable:");
 	return at ? strtoull(at + strlen("MemAvailable:"), NULL, 10) / 1024 : 0;
+}
+
+static int parent_of(int pid)
+{
+	char path[64], text[512], *at;
+	int parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (read_proc(path, text, sizeof(text)) <= 0)
+		return 0;
+	at = strrchr(text, ')'); /* its name may hold anything */
+	return at && sscanf(at, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+bool usage_is_below(int pid, int ancestor)
+{
+	for (unsigned i = 0; pid > 1 && i < ANCESTORS_MAX; i++) {
+		if (pid == ancestor)
+			return true;
+		pid = parent_of(pid);
+	}
+	return false;
 }

@@ -12,3 +12,6 @@ uint64_t usage_pss_kib(int pid);
 void usage_signal_tree(int pid, int signo);
 /* Memory of the machine that could be used now, in MiB (proc_meminfo(5), MemAvailable); 0: not known. */
 uint64_t usage_available_mb(void);
+/* Is pid this ancestor, or was it started by it or by one that it started? In a pid namespace its first process becomes
+ * the parent of orphans, so nothing of a box gets away from it. */
+bool usage_is_below(int pid, int ancestor);

@@ -38,8 +38,11 @@ struct worker {
 	struct preparation *preparation; /* under way */
 	struct code_package *package, *layers;
 	struct child *child;
-	struct zygote *control; /* of a pooled box */
-	struct snapshot *from;  /* it is that one's child, and known by its pidfd only */
+	struct zygote *control;   /* of a pooled box */
+	struct slice_hold *slice; /* NULL: it holds none */
+	const char *device_type;  /* of its end: it lost that */
+	char *device_text;
+	struct snapshot *from; /* it is that one's child, and known by its pidfd only */
 	int pidfd, pid;
 	struct cgroup *group;
 	struct net_helper *net;
@@ -65,6 +68,8 @@ static void closep(int *fd)
 static void worker_free(struct worker *w)
 {
 	net_helper_free(w->net);
+	slices_give(w->slice);
+	free(w->device_text);
 	zygote_free(w->control);
 	if (w->from)
 		snapshot_forget(w->from, w->id);
@@ -125,7 +130,8 @@ static int as_signal(int status)
 static void worker_exited(void *arg, const struct child_exit *ex)
 {
 	struct worker *w = arg;
-	struct worker_end end = {.exit = *ex, .oom = w->oom};
+	struct worker_end end = {
+		.exit = *ex, .oom = w->oom, .device_type = w->device_type, .device_text = w->device_text};
 
 	end.exit.status = as_signal(ex->status);
 	look_at_group(w, &end);
@@ -213,9 +219,21 @@ static void start_network(struct worker *w, int pidfd)
 	closep(&w->go);
 }
 
+/* The kernel ends nobody for what he does on a device. */
+static void slice_is_lost(void *arg, const char *type, const char *text)
+{
+	struct worker *w = arg;
+
+	w->device_type = type;
+	w->device_text = xstrdup(text);
+	worker_kill(w);
+}
+
 static void worker_runs(struct worker *w)
 {
 	w->state = WORKER_RUNNING;
+	if (w->slice)
+		slice_watch(w->slice, worker_pid(w), slice_is_lost, w);
 	if (w->stopped) {
 		worker_kill(w);
 		return;
@@ -305,6 +323,7 @@ static void order_of(struct worker *w, struct plan_order *o)
 		.task_root = code_dir(w->package),
 		.layers = w->layers ? code_dir(w->layers) : NULL,
 		.code_folder = w->site.code_folder,
+		.slice = w->slice ? slice_plan(w->slice) : NULL,
 		.wait = w->opt.network == NETWORK_INTERNET,
 	};
 }
@@ -364,7 +383,8 @@ static bool from_pool(struct worker *w)
 	const char *name;
 	json_t *value;
 
-	if (w->opt.kind != RUNTIME_NODEJS)
+	/* A box that waits has the devices that all have: none. */
+	if (w->opt.kind != RUNTIME_NODEJS || w->slice)
 		return false;
 	json_object_foreach(json_object_get(w->order, "env"), name, value)
 	{
@@ -420,7 +440,8 @@ static bool take_pooled(struct worker *w, struct plan_order *o, struct err *err)
 
 static bool has_snapshot(const struct worker *w)
 {
-	return w->opt.kind == RUNTIME_PYTHON && str_eqz(w->function.snap_start, "PublishedVersions") &&
+	/* What a snapshot has on a device cannot be forked. */
+	return w->opt.kind == RUNTIME_PYTHON && !w->slice && str_eqz(w->function.snap_start, "PublishedVersions") &&
 	       !str_eqz(w->function.version, "$LATEST");
 }
 
@@ -477,6 +498,18 @@ static void worker_fork(struct worker *w)
 
 /* ---- what it needs first ---- */
 
+static void slice_is_prepared(void *arg, const char *error)
+{
+	struct worker *w = arg;
+
+	if (error)
+		worker_fail(w, SLICE_UNAVAILABLE, error);
+	else if (w->stopped)
+		worker_fail(w, "Runtime.Stopped", "the worker was stopped before it ran");
+	else
+		worker_fork(w);
+}
+
 static void worker_is_prepared(void *arg, struct code_package *package, struct code_package *layers, const char *type,
 			       const char *error)
 {
@@ -487,10 +520,10 @@ static void worker_is_prepared(void *arg, struct code_package *package, struct c
 	w->layers = layers;
 	if (!package)
 		worker_fail(w, type, error);
-	else if (w->stopped)
-		worker_fail(w, "Runtime.Stopped", "the worker was stopped before it ran");
+	else if (w->slice && !w->stopped)
+		slice_prepare(w->slice, slice_is_prepared, w);
 	else
-		worker_fork(w);
+		slice_is_prepared(w, NULL);
 }
 
 static void worker_kill_now(void *arg)
@@ -509,6 +542,10 @@ static void worker_begin(void *arg)
 	}
 	if (function_options_parse(&w->opt, &w->function, &err) < 0) {
 		worker_fail(w, "Runtime.Unsupported", err.msg);
+		return;
+	}
+	if (slices_take(w->site.slices, w->order, &w->slice, &err) < 0) {
+		worker_fail(w, SLICE_UNAVAILABLE, err.msg);
 		return;
 	}
 	const struct prepare_site site = {

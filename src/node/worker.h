@@ -8,6 +8,7 @@
 #include "node/plan.h"
 #include "node/pooled.h"
 #include "node/prepare.h"
+#include "node/slices.h"
 #include "node/zygotes.h"
 #include "sys/child.h"
 #include "wire/json.h"
@@ -19,6 +20,8 @@ struct worker_end {
 	struct child_exit exit;
 	uint64_t peak_kib; /* memory at its highest; 0: not known */
 	bool oom;
+	const char *device_type; /* why its slice was lost (node/slices.h), and in words; NULL: it was not */
+	const char *device_text;
 };
 
 /* Exactly one of failed and exited ends a worker, whose memory is freed when it returns. */
@@ -39,6 +42,7 @@ struct worker_site {
 	struct zygotes *zygotes;
 	struct pooled *pooled;
 	struct snapshots *snapshots;
+	struct slices *slices;
 	struct learn *learn;
 	const struct plan_host *host;
 	const struct node_conf *conf;
