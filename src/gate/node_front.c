@@ -150,9 +150,9 @@ static void known(struct node_conn *c)
 	const struct node_seen seen = {.address = str_from(h2_peer_address(c->h2)), .version = str_from(c->version)};
 
 	if (rec && !c->token) {
-		node_records_seen(g, rec->name, &seen);
+		node_records_seen(g, rec->name, &seen); /* makes it anew */
 		timer_stop(c->patience);
-		node_link_take(c, rec);
+		node_link_take(c, node_by_key(g, key));
 	} else if (c->token) {
 		node_records_redeem(g, str_from(c->token), str_from(c->name), key, &seen, redeemed, c);
 	} else {
