@@ -212,7 +212,7 @@ enum slice_fit slice_book_can_take(const struct slice_book *b, const struct slic
 
 /* ---- changes ---- */
 
-static void add_hold(struct slice_book *b, const struct slice_hold *h)
+static void add_hold(struct slice_book *b, const struct slice_entry *h)
 {
 	assert(b->n_holds < ARRAY_SIZE(b->holds));
 	b->holds[b->n_holds++] = *h;
@@ -238,7 +238,7 @@ enum slice_fit slice_book_take(struct slice_book *b, const struct slice_wish *w,
 		l.slots = d->mig[at].slots;
 		l.memory_mb = d->mig[at].memory_mb;
 	}
-	add_hold(b, &(struct slice_hold){
+	add_hold(b, &(struct slice_entry){
 			    .role = role, .memory_mb = l.memory_mb, .slots = (uint8_t)l.slots, .mig = (uint8_t)at});
 	*ret = l;
 	return SLICE_FITS;
@@ -271,7 +271,7 @@ bool slice_book_hold(struct slice_book *b, const struct slice_lease *l)
 	if (has_account(b->device) && l->memory_mb > slice_book_free_memory_mb(b))
 		return false;
 	add_hold(b,
-		 &(struct slice_hold){
+		 &(struct slice_entry){
 			 .role = l->role, .memory_mb = l->memory_mb, .slots = (uint8_t)l->slots, .mig = (uint8_t)at});
 	return true;
 }
@@ -281,7 +281,7 @@ bool slice_book_give_back(struct slice_book *b, const struct slice_lease *l)
 	int at = lease_instance(b->device, l);
 
 	for (size_t i = 0; i < b->n_holds && at >= 0; i++) {
-		struct slice_hold *h = &b->holds[i];
+		struct slice_entry *h = &b->holds[i];
 
 		if (h->role != l->role || h->slots != l->slots || h->memory_mb != l->memory_mb || h->mig != at)
 			continue;

@@ -64,7 +64,7 @@ enum slice_fit {
 	SLICE_FITS_COUNT,
 };
 
-struct slice_hold {
+struct slice_entry {
 	uint64_t role, memory_mb;
 	uint8_t slots;
 	uint8_t mig; /* index of the instance; of no meaning where the card is not cut */
@@ -86,7 +86,7 @@ struct slice_book {
 	bool share_roles;
 	uint32_t slots_taken;
 	uint64_t memory_taken_mb;
-	struct slice_hold holds[DEVICE_SLOTS]; /* each has a slot at least */
+	struct slice_entry holds[DEVICE_SLOTS]; /* each has a slot at least */
 	size_t n_holds;
 };
 
