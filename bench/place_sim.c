@@ -24,7 +24,8 @@ struct job {
 	uint64_t memory_mb; /* of the device: asked for or its share of the average card; for the bound */
 	uint32_t slots;
 	size_t node; /* SIZE_MAX: refused */
-	uint64_t worker_mb;
+	uint64_t worker_mb, asked_mb;
+	bool labelled;
 	struct slice_lease lease;
 };
 
@@ -110,25 +111,34 @@ static void close_nodes(struct sim *s)
 	free(s->books);
 }
 
-/* 1/8 40%, 2/8 25%, 4/8 20%, 8/8 15% */
-static void draw_job(struct sim *s, struct slice_wish *w, struct job *j)
+static struct slice_wish wish_of(const struct job *j)
 {
-	uint64_t p = draw(s, 100);
-	uint64_t card_mb = s->all_mb / (s->n_nodes * s->n_devices);
+	struct slice_wish w = {.kinds = {STR("gpu")}, .n_kinds = 1, .sliced = true, .slots = j->slots};
 
-	*w = (struct slice_wish){.kinds = {STR("gpu")}, .n_kinds = 1, .sliced = true};
-	w->slots = p < 40 ? 1 : p < 65 ? 2 : p < 85 ? 4 : 8;
-	if (draw(s, 100) < s->memory_percent)
-		w->memory_mb = MIN(card_mb * w->slots * (25 + draw(s, 176)) / 800, cards[KINDS_OF_CARD - 1].memory_mb);
-	if (draw(s, 100) < 5)
-		w->labels[w->n_labels++] = label;
-	*j = (struct job){.slots = w->slots, .node = SIZE_MAX, .worker_mb = 256 + draw(s, 3840)};
-	j->memory_mb = w->memory_mb; /* a share asks for what goes with its slots: no more of memory than of slots */
+	w.memory_mb = j->asked_mb;
+	if (j->labelled)
+		w.labels[w.n_labels++] = label;
+	return w;
 }
 
-static bool place(struct sim *s, const struct slice_wish *w, struct job *j)
+/* 1/8 40%, 2/8 25%, 4/8 20%, 8/8 15% */
+static struct job draw_job(struct sim *s)
 {
-	struct place_wish pw = {.device = w, .role = 1 + draw(s, s->roles), .memory_mb = j->worker_mb};
+	uint64_t p = draw(s, 100), card_mb = s->all_mb / (s->n_nodes * s->n_devices);
+	struct job j = {.node = SIZE_MAX, .slots = p < 40 ? 1 : p < 65 ? 2 : p < 85 ? 4 : 8};
+
+	if (draw(s, 100) < s->memory_percent)
+		j.asked_mb = MIN(card_mb * j.slots * (25 + draw(s, 176)) / 800, cards[KINDS_OF_CARD - 1].memory_mb);
+	j.memory_mb = j.asked_mb; /* a share asks for what goes with its slots: no more of memory than of slots */
+	j.labelled = draw(s, 100) < 5;
+	j.worker_mb = 256 + draw(s, 3840);
+	return j;
+}
+
+static bool place(struct sim *s, struct job *j)
+{
+	struct slice_wish w = wish_of(j);
+	struct place_wish pw = {.device = &w, .role = 1 + draw(s, s->roles), .memory_mb = j->worker_mb};
 	struct place_choice c;
 
 	if (!place_index_find(s->ix, &pw, &c))
@@ -243,38 +253,80 @@ static void print_times(const char *what, uint32_t *ns, size_t n)
 	       ns[n - 1 - n / 100] / 1e3, ns[n - 1 - n / 1000] / 1e3, ns[n - 1] / 1e3);
 }
 
+/* With full knowledge: the largest first, onto empty nodes. The slots that found a place. */
+static int by_size(const void *a, const void *b)
+{
+	const struct job *x = a, *y = b;
+
+	if (x->slots != y->slots)
+		return x->slots > y->slots ? -1 : 1;
+	return x->asked_mb > y->asked_mb ? -1 : x->asked_mb < y->asked_mb;
+}
+
+static uint64_t plan(struct sim *s, struct job *jobs, size_t n, bool largest_first)
+{
+	uint64_t slots = 0;
+
+	open_nodes(s);
+	if (largest_first)
+		qsort(jobs, n, sizeof(*jobs), by_size);
+	for (size_t i = 0; i < n; i++)
+		slots += place(s, &jobs[i]) ? jobs[i].slots : 0;
+	close_nodes(s);
+	return slots;
+}
+
+static void print_part(const char *what, uint64_t slots, double of, const char *of_what)
+{
+	printf("%-22s %.2f%% of %s\n", what, 100 * (double)slots / of, of_what);
+}
+
+struct times {
+	uint32_t *placed, *refused, *gone; /* ns */
+	size_t n_placed, n_refused, n_gone;
+};
+
+static void arrive(struct sim *s, double t, double mean, struct heap *in, struct heap *refused, struct times *ns)
+{
+	struct job j = draw_job(s);
+	uint64_t start;
+
+	j.end = t - mean * log((double)(1 + draw(s, 1u << 30)) / (1u << 30));
+	start = now_ns();
+	if (place(s, &j)) {
+		ns->placed[ns->n_placed++] = (uint32_t)(now_ns() - start);
+		heap_push(in, &j);
+	} else {
+		ns->refused[ns->n_refused++] = (uint32_t)(now_ns() - start);
+		heap_push(refused, &j);
+	}
+}
+
+static void depart(struct sim *s, double t, struct heap *in, struct heap *refused, struct times *ns)
+{
+	while (in->n && in->jobs[0].end <= t) {
+		struct job j = heap_pop(in);
+		uint64_t start = now_ns();
+
+		give_back(s, &j);
+		ns->gone[ns->n_gone++] = (uint32_t)(now_ns() - start);
+	}
+	while (refused->n && refused->jobs[0].end <= t)
+		heap_pop(refused);
+}
+
 static void steady(struct sim *s, size_t arrivals, double load)
 {
 	double mean = load * (double)(s->n_nodes * s->n_devices * DEVICE_SLOTS) / 2.9, worst = 1, sum = 0;
-	uint32_t *placed = xnew_n(uint32_t, arrivals), *refusals = xnew_n(uint32_t, arrivals),
-		 *gone = xnew_n(uint32_t, arrivals);
-	size_t n_placed = 0, n_refused = 0, n_gone = 0, samples = 0;
+	struct times ns = {xnew_n(uint32_t, arrivals), xnew_n(uint32_t, arrivals), xnew_n(uint32_t, arrivals), 0, 0, 0};
 	struct heap in = {0}, refused = {0};
+	size_t samples = 0;
+	uint64_t slots;
 
 	open_nodes(s);
 	for (size_t t = 0; t < arrivals; t++) {
-		struct slice_wish w;
-		struct job j;
-		uint64_t start;
-
-		while (in.n && in.jobs[0].end <= (double)t) {
-			j = heap_pop(&in);
-			start = now_ns();
-			give_back(s, &j);
-			gone[n_gone++] = (uint32_t)(now_ns() - start);
-		}
-		while (refused.n && refused.jobs[0].end <= (double)t)
-			heap_pop(&refused);
-		draw_job(s, &w, &j);
-		j.end = (double)t - mean * log((double)(1 + draw(s, 1u << 30)) / (1u << 30));
-		start = now_ns();
-		if (place(s, &w, &j)) {
-			placed[n_placed++] = (uint32_t)(now_ns() - start);
-			heap_push(&in, &j);
-		} else {
-			refusals[n_refused++] = (uint32_t)(now_ns() - start);
-			heap_push(&refused, &j);
-		}
+		depart(s, (double)t, &in, &refused, &ns);
+		arrive(s, (double)t, mean, &in, &refused, &ns);
 		if (t > arrivals / 4 && t % (arrivals / 100 + 1) == 0) {
 			double part = (double)slots_of(&in) / bound(s, &in, &refused);
 
@@ -283,66 +335,47 @@ static void steady(struct sim *s, size_t arrivals, double load)
 			samples++;
 		}
 	}
-	print_times("placements", placed, n_placed);
-	print_times("refusals", refusals, n_refused);
-	print_times("departures", gone, n_gone);
-	printf("%-22s of the bound: mean %.2f%%, least %.2f%% (%zu samples); %.2f%% of all slots at the end\n",
-	       "slots in use", 100 * sum / (double)MAX(samples, (size_t)1), 100 * worst, samples,
-	       100.0 * (double)slots_of(&in) / (double)(s->n_nodes * s->n_devices * DEVICE_SLOTS));
-	free(placed);
-	free(refusals);
-	free(gone);
+	close_nodes(s);
+	print_times("placements", ns.placed, ns.n_placed);
+	print_times("refusals", ns.refused, ns.n_refused);
+	print_times("departures", ns.gone, ns.n_gone);
+	slots = slots_of(&in);
+	printf("%-22s of the bound: mean %.2f%%, least %.2f%% (%zu samples)\n", "slots in use",
+	       100 * sum / (double)MAX(samples, (size_t)1), 100 * worst, samples);
+	print_part("at the end", slots, (double)(s->n_nodes * s->n_devices * DEVICE_SLOTS), "all slots");
+	for (size_t i = 0; i < refused.n; i++)
+		heap_push(&in, &refused.jobs[i]);
+	print_part("at the end", slots, (double)plan(s, in.jobs, in.n, true),
+		   "the same planned anew, the largest first");
+	free(ns.placed);
+	free(ns.refused);
+	free(ns.gone);
 	free(in.jobs);
 	free(refused.jobs);
-	close_nodes(s);
-}
-
-struct asked {
-	struct slice_wish w;
-	struct job j;
-};
-
-static int by_size(const void *a, const void *b)
-{
-	const struct asked *x = a, *y = b;
-
-	if (x->w.slots != y->w.slots)
-		return x->w.slots > y->w.slots ? -1 : 1;
-	return x->w.memory_mb > y->w.memory_mb ? -1 : x->w.memory_mb < y->w.memory_mb;
 }
 
 static void batch(struct sim *s)
 {
-	size_t all = s->n_nodes * s->n_devices * DEVICE_SLOTS, n = 0, slots = 0;
-	struct asked *asked = xnew_n(struct asked, all);
-	double accepted[2];
+	size_t all = s->n_nodes * s->n_devices * DEVICE_SLOTS;
+	struct heap asked = {0}, none = {0};
+	uint64_t as_they_came, largest_first;
+	double most;
 
-	for (int pass = 0; pass < 2; pass++) {
-		struct heap in = {0}, refused = {0};
+	for (size_t slots = 0; slots < all; slots += asked.jobs[asked.n - 1].slots) {
+		struct job j = draw_job(s);
 
-		open_nodes(s);
-		while (slots < all) {
-			draw_job(s, &asked[n].w, &asked[n].j);
-			slots += asked[n].w.slots;
-			n++;
-		}
-		if (pass == 1)
-			qsort(asked, n, sizeof(*asked), by_size);
-		for (size_t i = 0; i < n; i++) {
-			struct job j = asked[i].j;
-
-			heap_push(place(s, &asked[i].w, &j) ? &in : &refused, &j);
-		}
-		accepted[pass] = (double)slots_of(&in);
-		printf("%-22s %.2f%% of the bound\n", pass ? "batch, largest first" : "batch, as they came",
-		       100 * accepted[pass] / bound(s, &in, &refused));
-		free(in.jobs);
-		free(refused.jobs);
-		close_nodes(s);
+		j.end = (double)asked.n; /* in this order they stay */
+		heap_push(&asked, &j);
 	}
-	printf("%-22s %.2f%% of the same with full knowledge\n", "batch, as they came",
-	       100 * accepted[0] / accepted[1]);
-	free(asked);
+	most = bound(s, &asked, &none);
+	as_they_came = plan(s, asked.jobs, asked.n, false);
+	for (size_t i = 0; i < asked.n; i++)
+		asked.jobs[i].memory_mb = asked.jobs[i].asked_mb;
+	largest_first = plan(s, asked.jobs, asked.n, true);
+	print_part("batch, as they came", as_they_came, most, "the bound");
+	print_part("batch, largest first", largest_first, most, "the bound");
+	print_part("batch, as they came", as_they_came, (double)largest_first, "the same, the largest first");
+	free(asked.jobs);
 }
 
 int main(int argc, char **argv)
