@@ -158,7 +158,10 @@ int node_main(int argc, char **argv)
 			return run_verb(&verbs[i], argc - 2, argv + 2);
 	if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
 		return help();
-	/* Whatever else there is, as `wick node --join`, is node_join_main(argc, argv). */
-	return cli_usage(&(struct cli){.name = "node"},
-			 "expected drain, resume, remove or label, and the NAME of a node");
+	if (*first && *first != '-')
+		return cli_usage(
+			&(struct cli){.name = "node"},
+			"expected drain, resume, remove or label, and the NAME of a node; or the flags of a node "
+			"to run here");
+	return node_join_main(argc, argv);
 }

@@ -352,3 +352,31 @@ void slice_fit_text(struct buf *out, enum slice_fit f, const struct slice_book *
 		assert(false);
 	}
 }
+
+json_t *slice_lease_to_json(const struct slice_lease *l)
+{
+	json_t *j = json_object();
+
+	json_set_str(j, "device", l->device);
+	json_object_set_new(j, "slots", json_integer(l->slots));
+	json_object_set_new(j, "memory_mb", json_integer((json_int_t)l->memory_mb));
+	if (l->mig.n)
+		json_set_str(j, "mig", l->mig);
+	json_object_set_new(j, "rung", json_string(device_rung_name(l->rung)));
+	return j;
+}
+
+void slice_lease_from_json(struct slice_lease *ret, const json_t *j)
+{
+	struct str rung = json_get_str(j, "rung", STR_NULL);
+
+	*ret = (struct slice_lease){
+		.device = json_get_str(j, "device", STR("")),
+		.slots = (uint32_t)MIN(MAX(json_get_int(j, "slots", 0), (int64_t)0), (int64_t)DEVICE_SLOTS),
+		.memory_mb = (uint64_t)MAX(json_get_int(j, "memory_mb", 0), (int64_t)0),
+		.mig = json_get_str(j, "mig", STR_NULL),
+	};
+	for (unsigned r = 0; r < DEVICE_RUNGS; r++)
+		if (str_eqz(rung, device_rung_name((enum device_rung)r)))
+			ret->rung = (enum device_rung)r;
+}
