@@ -161,6 +161,7 @@ int node_main(int argc, char **argv)
 	if (*first && *first != '-')
 		return cli_usage(
 			&(struct cli){.name = "node"},
-			"expected drain, resume, remove or label, and the NAME of a node; or --join to run one");
+			"expected drain, resume, remove or label, and the NAME of a node; or the flags of a node "
+			"to run here");
 	return node_join_main(argc, argv);
 }

@@ -792,6 +792,7 @@ static const struct operation operations[] = {
 	{"Functions", "wick:ListFunctions", "GET", "/_wick/functions", REQ_BODY_NONE, 0, get_functions},
 	{"Why", "wick:GetWhy", "GET", "/_wick/why/{}", REQ_BODY_NONE, 0, live_why},
 	{"Top", "wick:GetTop", "GET", "/_wick/top", REQ_BODY_NONE, 0, live_top},
+	{"Place", "wick:ListNodes", "GET", "/_wick/place/{}", REQ_BODY_NONE, 0, admin_get_place},
 	{"Nodes", "wick:ListNodes", "GET", "/_wick/nodes", REQ_BODY_NONE, 0, admin_get_nodes},
 	{"ChangeNode", "wick:ChangeNode", "POST", "/_wick/nodes/{}", REQ_BODY_BUFFER, 65536, admin_post_node},
 	{"RemoveNode", "wick:RemoveNode", "DELETE", "/_wick/nodes/{}", REQ_BODY_NONE, 0, admin_delete_node},

@@ -101,6 +101,10 @@ static json_t *why_waiting(struct req *r, const struct invocation *inv)
 
 	set_state(j, reason == WAIT_STARTING ? "starting" : "queued", inv->queued_us, wait_reason_name(reason));
 	wait_text(&text, reason, &v);
+	if (reason == WAIT_NO_PLACE || reason == WAIT_NO_NODE) {
+		buf_addc(&text, ' ');
+		nodes_why(inv->fn->g, inv->fn, &text);
+	}
 	add_crash(&text, inv->fn);
 	set_text(j, "text", &text);
 	set_u64(j, "position", position(inv));
@@ -115,6 +119,7 @@ static json_t *why_running(struct req *r, const struct invocation *inv)
 	set_state(j, "running", inv->run_began_us, "");
 	buf_printf(&text, "Worker %s has it in hand, with %zu other%s; it may take %u s.", inv->worker->id_text,
 		   inv->worker->runs.n - 1, inv->worker->runs.n == 2 ? "" : "s", inv->fn->def.timeout_s);
+	nodes_where(inv->worker, &text);
 	set_text(j, "text", &text);
 	set_u64(j, "position", 0);
 	return j;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "gate/flow.h"
+#include "gate/fn.h"
 #include "gate/node_records.h"
 #include "gate/nodes.h"
 
@@ -97,6 +98,20 @@ enum step_result admin_get_nodes(struct req *r)
 	json_array_extend(l.live, l.away);
 	json_decref(l.away);
 	return req_reply_json(r, 200, json_pack("{s:o}", "nodes", l.live));
+}
+
+enum step_result admin_get_place(struct req *r)
+{
+	struct function_ref ref;
+	struct fn *fn;
+
+	if (!function_ref_parse(r->args[0], &ref))
+		return req_failf(r, FAIL_INVALID_ARGUMENT, "%.*s is no name of a function.",
+				 STR_ARG(str_sub(r->args[0], 0, 64)));
+	fn = fn_find(r->g, ref.name, ref.qualifier);
+	if (!fn)
+		return req_failf(r, FAIL_NOT_FOUND, "There is no function %.*s.", STR_ARG(str_sub(r->args[0], 0, 64)));
+	return req_reply_json(r, 200, nodes_place_json(r->g, fn));
 }
 
 /* ---- changes: asked of the records, answered when they are durable ---- */

@@ -9,3 +9,4 @@ enum step_result admin_delete_node(struct req *r);  /* DELETE /_wick/nodes/{name
 enum step_result admin_post_token(struct req *r);   /* POST /_wick/tokens */
 enum step_result admin_get_tokens(struct req *r);   /* GET /_wick/tokens */
 enum step_result admin_delete_token(struct req *r); /* DELETE /_wick/tokens/{id} */
+enum step_result admin_get_place(struct req *r);    /* GET /_wick/place/FUNCTION */

@@ -3,6 +3,7 @@
  * be stands in model/limits. Fails by refusal only; violations are told together. */
 #include "gate/api_lambda.h"
 
+#include "gate/nodes.h"
 #include "model/options.h"
 
 #if defined(__aarch64__)
@@ -353,6 +354,8 @@ static bool parse_options(struct req *r, const struct function *f, struct functi
 	_cleanup_(err_done) struct err err = ERR_NULL;
 
 	if (function_options_parse(ret, f, &err) < 0)
+		req_failf(r, FAIL_INVALID_ARGUMENT, "%s", err.msg);
+	else if (nodes_could_place(r->g, &ret->device, &err) < 0)
 		req_failf(r, FAIL_INVALID_ARGUMENT, "%s", err.msg);
 	else if (ret->kind != RUNTIME_PYTHON && str_eqz(f->snap_start, "PublishedVersions"))
 		req_failf(r, FAIL_INVALID_ARGUMENT,

@@ -25,6 +25,12 @@ static void send_invoke(struct invocation *inv)
 	worker_run_begins(w, inv);
 	if (!w->local)
 		in.limit_ms = def->timeout_s * 1000ull;
+	if (w->n_leases) {
+		inv->usage.device = arena_str(&inv->r->arena, w->device_model);
+		inv->usage.device_kind = arena_str(&inv->r->arena, w->device_kind);
+		inv->usage.rung = str_from(device_rung_name(w->leases[0].rung));
+		inv->usage.slots = w->slots;
+	}
 	if (inv->stream)
 		stream_fill_invoke(inv->stream, &in);
 	lane_send_invoke(w->lane, &in);

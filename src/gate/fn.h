@@ -2,6 +2,7 @@
  * versions that share a name, of which limits speak. functions.c owns both. */
 #pragma once
 
+#include "base/bits.h"
 #include "gate/functions.h"
 #include "gate/why.h"
 #include "gate/worker.h"
@@ -58,6 +59,8 @@ struct fn {
 	uint64_t run_us, start_us;  /* moving averages of a run, and of START sent to READY; 0: not known yet */
 	struct crash *crash;        /* while it cannot start */
 	struct stats *stats;        /* from its first run on */
+
+	struct bits code_on; /* numbers of the nodes that have its packages */
 
 	/* pool.c counts these. */
 	unsigned running, starting, live; /* invocations in hand; workers on their way; workers that are not ENDING */

@@ -139,6 +139,7 @@ void fn_unref(struct fn *fn)
 	free(fn->stats);
 	json_decref(fn->doc);
 	arena_done(&fn->arena);
+	bits_done(&fn->code_on);
 	group_unref(fn->group);
 	free(fn);
 }

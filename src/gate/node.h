@@ -4,6 +4,7 @@
 
 #include "gate/node_link.h"
 #include "gate/nodes.h"
+#include "gate/place_index.h"
 #include "gate/worker.h"
 #include "link/peer.h"
 
@@ -13,6 +14,7 @@ enum node_state { NODE_DOWN, NODE_UP, NODE_AWAY };
 struct node {
 	struct list_link on_nodes;
 	struct gate *g;
+	struct nodes *nodes;
 	char *name;
 	enum node_state state;
 	struct peer *peer;      /* the local one */
@@ -23,7 +25,16 @@ struct node {
 	json_t *status;          /* the last STATUS */
 	json_t *hello;           /* the last HELLO */
 	struct node_workers workers;
-	bool drained; /* nothing new is placed on it */
+	char *why;         /* it is away or gone; NULL: it is not */
+	bool drained;      /* nothing new is placed on it */
+	bool failing;      /* starts have failed there; nothing new for a while */
+	unsigned failures; /* in a row */
+	struct timer *failing_timer;
+	/* What placement knows (node_pick.c) */
+	size_t number;
+	struct place_node place;
+	struct device *devices; /* those of the books */
+	struct arena arena;     /* of the two, and the labels */
 };
 
 DEFINE_LIST(node_list, struct node, on_nodes)
@@ -33,6 +44,10 @@ struct nodes {
 	struct node_list list;
 	struct node *local;
 	struct node_links *links; /* NULL: remote nodes are not listened for */
+	struct place_index *index;
+	struct node **by_number;
+	size_t n_numbers;
+	uint8_t seed[16]; /* of roles' numbers */
 };
 
 struct node *node_new(struct nodes *ns, struct str name);
@@ -53,4 +68,19 @@ bool node_say(struct node *n, enum link_message type, const uint8_t id[static 16
 /* START and PREPARE (node_start.c). A worker whose packages are gone fails. */
 void node_start(struct node *n, struct worker *w);
 void node_prepare(struct node *n, const struct function *f);
+/* ---- node_pick.c ---- */
+void node_describe(struct node *n); /* its HELLO, its devices or its record are others */
+void node_refresh(struct node *n);  /* its state or its memory is */
+void node_failed(struct node *n);   /* a start has failed there that another node might have managed */
+void node_worked(struct node *n);   /* one has not */
+void node_try_again(void *arg);
+/* Chooses a place for a worker and books it. False: there is none now. */
+bool node_pick(struct worker *w);
+struct node *node_pick_for(struct fn *fn); /* where one would be started; NULL: nowhere */
+/* Books what a worker held before this gate was there. False: that is not to be had. */
+bool node_pick_past(struct worker *w, struct node *n, const json_t *slices);
+void node_leave(struct worker *w); /* its node, giving back what it held; nothing when it has none */
+void node_wish(const struct fn *fn, struct place_wish *ret);
+bool node_find(struct nodes *ns, const struct place_wish *wish, struct place_choice *choice);
+json_t *node_leases_json(const struct worker *w); /* for START */
 extern const uint8_t node_no_id[16];

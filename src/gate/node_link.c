@@ -64,6 +64,7 @@ static void adopt(struct node_link *l, const json_t *past)
 		.keys_expire_ms = json_get_int(past, "keys_expire_ms", 0),
 		.provisioned = json_get_bool(past, "provisioned", false),
 		.concurrency = (unsigned)json_get_int(past, "concurrency", 1),
+		.slices = json_object_get(past, "slices"),
 	};
 	struct str name = json_get_str(past, "function", STR("")), version = json_get_str(past, "version", STR(""));
 	struct fn *fn;
@@ -72,10 +73,9 @@ static void adopt(struct node_link *l, const json_t *past)
 		return;
 	fn = fn_get(l->links->g, name, version);
 	if (fn && str_eq(fn->def.change_id, json_get_str(past, "change_id", STR(""))) &&
-	    str_eqz(json_get_str(past, "state", STR("")), "idle") && p.keys_expire_ms > clock_wall_ms()) {
-		worker_adopt(fn, l->node, &p, node_link_lane(l, p.id));
+	    str_eqz(json_get_str(past, "state", STR("")), "idle") && p.keys_expire_ms > clock_wall_ms() &&
+	    worker_adopt(fn, l->node, &p, node_link_lane(l, p.id)))
 		return;
-	}
 	node_link_say(l, LINK_STOP, p.id, json_object());
 }
 
@@ -339,6 +339,11 @@ void node_link_changed(struct gate *g, struct str name)
 	log_info("node %s was removed", n->name);
 	node_link_give_up(n->link, "it was removed");
 	node_free(n);
+}
+
+uint64_t node_link_rtt_us(const struct node_link *l)
+{
+	return l->conn ? h2_rtt_us(l->conn->h2) : 0;
 }
 
 void node_link_add_json(const struct node_link *l, json_t *j)

@@ -35,6 +35,7 @@ void node_link_need(struct node_link *l, struct str sha256 /* hex */); /* and as
 void node_link_door(struct node_link *l, const uint8_t id[static 16], uint64_t connection);
 /* Its record was changed or removed. */
 void node_link_changed(struct gate *g, struct str name);
+uint64_t node_link_rtt_us(const struct node_link *l);
 void node_link_add_json(const struct node_link *l, json_t *j); /* address, rtt_us, ... */
 
 /* ---- among the three ---- */

@@ -142,6 +142,9 @@ void node_start(struct node *n, struct worker *w)
 	json_object_set_new(body, "region", json_string(w->g->conf.s.region));
 	json_object_set_new(body, "keys_expire_ms", json_integer(w->keys_expire_ms));
 	json_object_set_new(body, "provisioned", json_boolean(w->provisioned));
+	if (w->n_leases)
+		json_object_set_new(body, "slices", node_leases_json(w));
+	json_object_set_new(body, "park", json_boolean(w->fn->opt.device.park));
 	node_say(n, LINK_START, w->id, body, p.fds, p.n);
 	packages_done(&p);
 }

@@ -78,6 +78,12 @@ uint64_t nodes_memory_largest_mb(const struct gate *g)
 
 /* ---- from a node ---- */
 
+static void set_why(struct node *n, const char *why)
+{
+	free(n->why);
+	n->why = why ? xstrdup(why) : NULL;
+}
+
 void node_hello(struct node *n, const json_t *body)
 {
 	int64_t protocol = json_get_int(body, "protocol", 0);
@@ -91,6 +97,8 @@ void node_hello(struct node *n, const json_t *body)
 	n->cpus = (unsigned)MAX(json_get_int(body, "cpus", 1), (int64_t)1);
 	n->memory_free_mb = n->memory_mb;
 	n->state = NODE_UP;
+	set_why(n, NULL);
+	node_describe(n);
 	log_info("node %s is here: %llu MB for workers", n->name, (unsigned long long)n->memory_mb);
 	queue_pump_all(n->g);
 }
@@ -102,12 +110,28 @@ static void status(struct node *n, const json_t *body)
 	json_decref(n->status);
 	n->status = json_deep_copy(body);
 	n->memory_free_mb = (uint64_t)MAX(json_get_int(body, "memory_free_mb", 0), (int64_t)0);
+	node_refresh(n);
 	if (n->memory_free_mb > before)
 		queue_pump_all(n->g);
 }
 
+/* They are others, or were measured anew. */
+static void devices(struct node *n, const json_t *body)
+{
+	json_t *list = json_object_get(body, "devices");
+
+	if (!n->hello || !json_is_array(list))
+		return;
+	json_object_set(n->hello, "devices", list);
+	node_describe(n);
+	queue_room(n->g);
+}
+
 static void failed(struct worker *w, const json_t *body)
 {
+	struct node *n = w->node;
+
+	node_failed(n);
 	worker_failed(w, json_get_str(body, "type", STR("Runtime.StartFailed")),
 		      json_get_str(body, "error", STR("the worker could not be started")),
 		      json_get_str(body, "output", STR_NULL));
@@ -176,6 +200,8 @@ size_t node_message(struct node *n, enum link_message type, const uint8_t id[sta
 			node_link_need(n->link, json_get_str(body, "sha256", STR("")));
 		break;
 	case LINK_DEVICES:
+		devices(n, body);
+		break;
 	case LINK_PARKED:
 		break;
 	case LINK_HELLO:
@@ -199,6 +225,8 @@ void node_away(struct node *n, const char *reason)
 		return;
 	log_warn("node %s is away: %s", n->name, reason);
 	n->state = NODE_AWAY;
+	set_why(n, reason);
+	node_refresh(n);
 	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w))
 		worker_away(w, true);
 	queue_pump_all(n->g);
@@ -208,6 +236,8 @@ void node_back(struct node *n)
 {
 	log_info("node %s is back, with %zu workers", n->name, n->workers.n);
 	n->state = NODE_UP;
+	set_why(n, NULL);
+	node_refresh(n);
 	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w))
 		worker_away(w, false);
 	queue_pump_all(n->g);
@@ -220,11 +250,13 @@ void node_gone(struct node *n, const char *reason)
 	if (n->state != NODE_DOWN)
 		log_warn("node %s is gone: %s", n->name, reason);
 	n->state = NODE_DOWN;
+	set_why(n, reason);
 	/* Those whose lane is open end when it closes: the workers die with their node. */
-	while ((w = node_workers_pop(&n->workers))) {
-		w->node = NULL;
+	while ((w = node_workers_first(&n->workers))) {
+		node_leave(w);
 		worker_node_gone(w);
 	}
+	node_refresh(n);
 }
 
 /* ---- the local one ---- */
@@ -271,6 +303,22 @@ static const struct peer_handler handler = {
 void node_set_record(struct node *n, const struct node_record *rec)
 {
 	n->drained = rec->drained;
+	if (n->hello)
+		node_describe(n); /* its labels */
+}
+
+static size_t free_number(struct nodes *ns)
+{
+	size_t at = 0;
+
+	while (at < ns->n_numbers && ns->by_number[at])
+		at++;
+	if (at == ns->n_numbers) {
+		ns->n_numbers = MAX(2 * ns->n_numbers, (size_t)8);
+		ns->by_number = xrealloc(ns->by_number, ns->n_numbers * sizeof(*ns->by_number));
+		memset(ns->by_number + at, 0, (ns->n_numbers - at) * sizeof(*ns->by_number));
+	}
+	return at;
 }
 
 struct node *node_new(struct nodes *ns, struct str name)
@@ -278,15 +326,26 @@ struct node *node_new(struct nodes *ns, struct str name)
 	struct node *n = xnew(struct node);
 
 	n->g = ns->g;
+	n->nodes = ns;
 	n->name = str_dup(name);
+	n->number = free_number(ns);
+	ns->by_number[n->number] = n;
+	n->failing_timer = timer_new(ns->g->loop, node_try_again, n);
 	node_list_push(&ns->list, n);
 	return n;
 }
 
 void node_free(struct node *n)
 {
+	struct nodes *ns = n->nodes;
+
 	node_gone(n, "the gate forgets it");
-	node_list_remove(n->on_nodes.owner, n);
+	place_index_update(ns->index, n->number, NULL);
+	ns->by_number[n->number] = NULL;
+	node_list_remove(&ns->list, n);
+	timer_free(n->failing_timer);
+	arena_done(&n->arena);
+	free(n->why);
 	n->link = node_link_free(n->link);
 	peer_free(n->peer);
 	json_decref(n->status);
@@ -300,6 +359,8 @@ struct nodes *nodes_open(struct gate *g, struct err *err)
 	struct nodes *ns = xnew(struct nodes);
 
 	ns->g = g;
+	ns->index = place_index_new();
+	random_bytes(ns->seed, sizeof(ns->seed));
 	ns->local = node_new(ns, STR("local"));
 	ns->local->peer = peer_dial(g->loop, g->conf.socket, &handler, ns->local);
 	ns->links = node_links_open(ns, err);
@@ -314,6 +375,8 @@ struct nodes *nodes_free(struct nodes *ns)
 	while (node_list_first(&ns->list))
 		node_free(node_list_first(&ns->list));
 	node_links_free(ns->links);
+	place_index_free(ns->index);
+	free(ns->by_number);
 	free(ns);
 	return NULL;
 }
@@ -333,35 +396,23 @@ bool node_say(struct node *n, enum link_message type, const uint8_t id[static 16
 	return said;
 }
 
-/* The local one first, then who has most memory left. */
-static struct node *choose(struct gate *g)
-{
-	struct node *best = NULL;
-
-	for (struct node *n = node_list_first(&g->nodes->list); n; n = node_list_next(n))
-		if (n->state == NODE_UP && !n->drained && (!best || n->memory_free_mb > best->memory_free_mb))
-			best = n;
-	return best;
-}
-
 bool nodes_start_worker(struct gate *g, struct worker *w)
 {
-	struct node *n = choose(g);
-
-	if (!n)
+	if (!node_pick(w))
 		return false;
-	w->node = n;
-	node_workers_push(&n->workers, w);
-	node_start(n, w);
+	node_start(w->node, w);
 	return true;
 }
 
 void nodes_prepare(struct gate *g, const struct function *f)
 {
-	struct node *n = choose(g);
+	struct fn *fn = fn_get(g, f->name, f->version);
+	struct node *n = fn ? node_pick_for(fn) : NULL;
 
-	if (n)
-		node_prepare(n, f);
+	if (!n)
+		return;
+	node_prepare(n, f);
+	bits_set(&fn->code_on, n->number);
 }
 
 const char *nodes_fingerprint(const struct gate *g)
@@ -397,38 +448,4 @@ void nodes_learnt(const struct worker *w, struct str imports)
 		node_say(w->node, LINK_LEARNT, node_no_id, body, NULL, 0);
 	else
 		json_decref(body);
-}
-
-/* ---- for people ---- */
-
-static const char *state_name(const struct node *n)
-{
-	static const char *const names[] = {[NODE_DOWN] = "down", [NODE_UP] = "up", [NODE_AWAY] = "away"};
-
-	return names[n->state];
-}
-
-static json_t *node_json(const struct node *n)
-{
-	json_t *j = n->status ? json_deep_copy(n->status) : json_object();
-
-	json_set_str(j, "name", str_from(n->name));
-	json_object_set_new(j, "up", json_boolean(n->state == NODE_UP));
-	json_set_str(j, "state", str_from(state_name(n)));
-	json_object_set_new(j, "cpus", json_integer(n->cpus));
-	json_object_set_new(j, "memory_mb", json_integer((json_int_t)n->memory_mb));
-	json_object_set_new(j, "workers", json_integer((json_int_t)n->workers.n));
-	json_object_set_new(j, "drained", json_boolean(n->drained));
-	if (n->link)
-		node_link_add_json(n->link, j);
-	return j;
-}
-
-json_t *nodes_json(const struct gate *g)
-{
-	json_t *all = json_array();
-
-	for (const struct node *n = node_list_first(&g->nodes->list); n; n = node_list_next(n))
-		json_array_append_new(all, node_json(n));
-	return all;
 }

@@ -26,3 +26,12 @@ json_t *nodes_json(const struct gate *g);
 const char *nodes_fingerprint(
 	const struct gate *g);             /* of the key that remote nodes see; "" when they are not listened for */
 uint16_t nodes_port(const struct gate *g); /* where; 0 */
+/* Why a worker of fn has no place now, in words. */
+void nodes_why(struct gate *g, const struct fn *fn, struct buf *text);
+/* Where a worker runs and on what: " It runs on node gpu1, on 3/8 of NVIDIA H200 (mps)." */
+void nodes_where(const struct worker *w, struct buf *text);
+/* Where one would be started: {function, wish, chosen, reason, candidates} (docs/api-wick.md); the caller's. */
+json_t *nodes_place_json(struct gate *g, const struct fn *fn);
+/* -1: what is wished for is more than any device of its kinds has; err says what there is. Kinds that no node has yet
+ * are no error: a node may come. */
+int nodes_could_place(struct gate *g, const struct slice_wish *d, struct err *err);

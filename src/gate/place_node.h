@@ -71,8 +71,8 @@ uint32_t place_node_rank(const struct place_node *n, const struct place_wish *w,
 			 struct place_choice *ret);
 
 /* ---- why not ----
- *	name, what programs are told. In the order in which they are looked at: first those that say never, the later
- *the nearer to a place. */
+ * In the order in which they are looked at: first those that say never; the later, the nearer to a place.
+ *	name, what programs are told */
 #define PLACE_REASONS_X(X)                                                                                             \
 	X(FITS, "fits")                                                                                                \
 	X(NO_LABEL, "no-label")                                                                                        \

@@ -257,6 +257,47 @@ bool pool_evict_idle(struct gate *g, const struct fn *but)
 	return true;
 }
 
+/* Would fn have more of a place without w? */
+static bool is_in_the_way(const struct worker *w, const struct fn *fn)
+{
+	const struct slice_wish *d = &fn->opt.device;
+
+	if (!w->node || w->fn == fn)
+		return false;
+	if (!d->n_kinds)
+		return true;
+	for (size_t k = 0; w->n_leases && k < d->n_kinds; k++)
+		if (str_eq(w->device_kind, d->kinds[k]))
+			return true;
+	return false;
+}
+
+static struct worker *first_in_the_way(struct worker *w, const struct fn *fn)
+{
+	while (w && (is_kept(w) || !is_in_the_way(w, fn)))
+		w = pool_list_next(w);
+	return w;
+}
+
+void pool_make_place(struct fn *fn)
+{
+	struct pool *p = fn->g->pool;
+	struct worker *w;
+	struct str id;
+	void *any;
+
+	for (size_t i = 0; map_next(&p->by_id, &i, &id, &any);) {
+		w = any;
+		if (w->state == WORKER_ENDING && is_in_the_way(w, fn))
+			return;
+	}
+	w = first_in_the_way(pool_list_first(&p->frozen), fn);
+	if (!w)
+		w = first_in_the_way(pool_list_first(&p->idle), fn);
+	if (w)
+		worker_end(w, "its place is needed");
+}
+
 static void end_idle(struct pool_list *l, int64_t now)
 {
 	struct worker *w, *next;

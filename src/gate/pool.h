@@ -31,6 +31,9 @@ struct worker *pool_find(struct gate *g, const uint8_t id[static 16]);
 unsigned pool_starts(const struct gate *g);
 /* Ends the worker that is idle the longest, not of this function (NULL: of any) and not provisioned; false: none. */
 bool pool_evict_idle(struct gate *g, const struct fn *but);
+/* Ends the worker that is idle the longest whose slice, or whose place on its node, fn could use; nothing when one that
+ * could serve is ending already. */
+void pool_make_place(struct fn *fn);
 /* Every second, while there are workers: ends those that were idle for their function's time, and freezes those that
  * were idle for a moment. */
 void pool_tend(struct gate *g);

@@ -79,7 +79,7 @@ static void view_start(const struct fn *fn, struct place_view *v)
 static bool is_shared(enum wait_reason reason)
 {
 	return reason == WAIT_NO_MEMORY || reason == WAIT_RESERVED || reason == WAIT_ACCOUNT || reason == WAIT_STARTS ||
-	       reason == WAIT_FAIR_SHARE;
+	       reason == WAIT_FAIR_SHARE || reason == WAIT_NO_PLACE;
 }
 
 void queue_view(const struct fn *fn, struct place_view *v)
@@ -117,6 +117,8 @@ enum wait_reason queue_why(const struct fn *fn, struct place_view *v)
 
 	queue_view(fn, v);
 	place_decide(v, &d);
+	if (d.starts && fn->reason == WAIT_NO_PLACE)
+		return WAIT_NO_PLACE;
 	/* What is to be started would be under way by now but for those who have less. */
 	return d.starts && hungry_list_linked(fn) && !is_shared(d.reason) ? WAIT_FAIR_SHARE : d.reason;
 }
@@ -141,6 +143,10 @@ static void refuse_late(struct invocation *inv, const struct place_view *v, enum
 	}
 	buf_adds(&b, "Rate Exceeded: no worker was free and none could be started in time. ");
 	wait_text(&b, reason, v);
+	if (reason == WAIT_NO_PLACE) {
+		buf_addc(&b, ' ');
+		nodes_why(inv->fn->g, inv->fn, &b);
+	}
 	refuse(inv, FAIL_THROTTLED, b.p);
 }
 
@@ -272,9 +278,10 @@ static bool serve(struct fn *fn, unsigned most)
 	for (; n > 0; n--) {
 		if (worker_start(fn, fn->queue.n == 0))
 			continue;
-		/* There is room, but on no node that is fit for it. */
+		/* There is room, but on no node that is fit for it. What is freed for it will call again. */
 		fn->reason = WAIT_NO_PLACE;
 		set_hungry(fn, true);
+		pool_make_place(fn);
 		return got > n;
 	}
 	return got > 0;
@@ -382,6 +389,8 @@ static void refuse_all_late(struct fn *fn)
 
 	queue_view(fn, &v);
 	place_decide(&v, &d);
+	if (d.starts && fn->reason == WAIT_NO_PLACE)
+		d.reason = WAIT_NO_PLACE;
 	for (uint64_t n = (uint64_t)fn->starting * fn->concurrency; inv && n > 0; n--)
 		inv = invocation_list_next(inv);
 	for (; inv && now - inv->queued_us >= limit_us; inv = next) {

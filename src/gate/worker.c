@@ -34,8 +34,7 @@
 
 void worker_free(struct worker *w)
 {
-	if (w->node)
-		node_workers_remove(&w->node->workers, w);
+	node_leave(w);
 	pool_remove(w);
 	front_unlisten(w->door);
 	front_unlisten(w->init_door);
@@ -419,6 +418,8 @@ static void ready(struct worker *w, const struct frame *f)
 	w->deadline_us = 0;
 	flush_line(w);
 	crash_over(w->fn);
+	if (w->node)
+		node_worked(w->node);
 	worker_set_state(w, WORKER_IDLE, "initialised");
 	if (w->fn->stale)
 		worker_end(w, "the function was changed");
@@ -652,7 +653,7 @@ bool worker_start(struct fn *fn, bool provisioned)
 	return false;
 }
 
-void worker_adopt(struct fn *fn, struct node *n, const struct worker_past *past, struct carrier *lane)
+bool worker_adopt(struct fn *fn, struct node *n, const struct worker_past *past, struct carrier *lane)
 {
 	struct worker *w = worker_new(fn, past->provisioned);
 
@@ -663,11 +664,15 @@ void worker_adopt(struct fn *fn, struct node *n, const struct worker_past *past,
 	w->started_us = w->boxed_us = w->ready_us = w->asked_us;
 	w->used = true;
 	pool_add(w);
-	w->node = n;
-	node_workers_push(&n->workers, w);
+	if (!node_pick_past(w, n, past->slices)) {
+		carrier_free(lane);
+		worker_free(w);
+		return false;
+	}
 	w->lane = lane_new_remote(lane, &lane_events, w);
 	worker_set_state(w, WORKER_IDLE, "it was there before this gate");
 	reap_kick(fn->g);
+	return true;
 }
 
 void worker_end(struct worker *w, const char *reason)

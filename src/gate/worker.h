@@ -6,6 +6,7 @@
 #include "gate/invoke.h"
 #include "gate/pool.h"
 #include "link/lane.h"
+#include "model/slice.h"
 
 struct node;
 
@@ -16,6 +17,11 @@ struct worker {
 	struct fn *fn;     /* a reference */
 	struct node *node; /* where it runs; NULL: that is gone, or not chosen yet */
 	struct list_link on_node;
+	struct slice_lease *leases; /* what it holds of its node's devices */
+	size_t n_leases;
+	uint32_t slots; /* of all together */
+	struct str device_model, device_kind;
+	struct arena arena; /* of these texts */
 	enum worker_state state;
 	enum worker_state before;  /* AWAY: what it was */
 	struct list_link on_state; /* in fn->workers[state] */
@@ -77,8 +83,10 @@ struct worker_past {
 	int64_t keys_expire_ms;
 	bool provisioned;
 	unsigned concurrency;
+	const json_t *slices;
 };
-void worker_adopt(struct fn *fn, struct node *n, const struct worker_past *past, struct carrier *lane);
+/* False: what it held is not to be had; the lane is freed. */
+bool worker_adopt(struct fn *fn, struct node *n, const struct worker_past *past, struct carrier *lane);
 void worker_away(struct worker *w, bool away); /* its node is, or is back */
 void worker_node_gone(struct worker *w);       /* and it died with it */
 void worker_started(struct worker *w, int lane_fd, int log_fd);

@@ -212,7 +212,7 @@ enum slice_fit slice_book_can_take(const struct slice_book *b, const struct slic
 
 /* ---- changes ---- */
 
-static void add_hold(struct slice_book *b, const struct slice_hold *h)
+static void add_hold(struct slice_book *b, const struct slice_entry *h)
 {
 	assert(b->n_holds < ARRAY_SIZE(b->holds));
 	b->holds[b->n_holds++] = *h;
@@ -238,7 +238,7 @@ enum slice_fit slice_book_take(struct slice_book *b, const struct slice_wish *w,
 		l.slots = d->mig[at].slots;
 		l.memory_mb = d->mig[at].memory_mb;
 	}
-	add_hold(b, &(struct slice_hold){
+	add_hold(b, &(struct slice_entry){
 			    .role = role, .memory_mb = l.memory_mb, .slots = (uint8_t)l.slots, .mig = (uint8_t)at});
 	*ret = l;
 	return SLICE_FITS;
@@ -271,7 +271,7 @@ bool slice_book_hold(struct slice_book *b, const struct slice_lease *l)
 	if (has_account(b->device) && l->memory_mb > slice_book_free_memory_mb(b))
 		return false;
 	add_hold(b,
-		 &(struct slice_hold){
+		 &(struct slice_entry){
 			 .role = l->role, .memory_mb = l->memory_mb, .slots = (uint8_t)l->slots, .mig = (uint8_t)at});
 	return true;
 }
@@ -281,7 +281,7 @@ bool slice_book_give_back(struct slice_book *b, const struct slice_lease *l)
 	int at = lease_instance(b->device, l);
 
 	for (size_t i = 0; i < b->n_holds && at >= 0; i++) {
-		struct slice_hold *h = &b->holds[i];
+		struct slice_entry *h = &b->holds[i];
 
 		if (h->role != l->role || h->slots != l->slots || h->memory_mb != l->memory_mb || h->mig != at)
 			continue;
@@ -351,4 +351,32 @@ void slice_fit_text(struct buf *out, enum slice_fit f, const struct slice_book *
 	case SLICE_FITS_COUNT:
 		assert(false);
 	}
+}
+
+json_t *slice_lease_to_json(const struct slice_lease *l)
+{
+	json_t *j = json_object();
+
+	json_set_str(j, "device", l->device);
+	json_object_set_new(j, "slots", json_integer(l->slots));
+	json_object_set_new(j, "memory_mb", json_integer((json_int_t)l->memory_mb));
+	if (l->mig.n)
+		json_set_str(j, "mig", l->mig);
+	json_object_set_new(j, "rung", json_string(device_rung_name(l->rung)));
+	return j;
+}
+
+void slice_lease_from_json(struct slice_lease *ret, const json_t *j)
+{
+	struct str rung = json_get_str(j, "rung", STR_NULL);
+
+	*ret = (struct slice_lease){
+		.device = json_get_str(j, "device", STR("")),
+		.slots = (uint32_t)MIN(MAX(json_get_int(j, "slots", 0), (int64_t)0), (int64_t)DEVICE_SLOTS),
+		.memory_mb = (uint64_t)MAX(json_get_int(j, "memory_mb", 0), (int64_t)0),
+		.mig = json_get_str(j, "mig", STR_NULL),
+	};
+	for (unsigned r = 0; r < DEVICE_RUNGS; r++)
+		if (str_eqz(rung, device_rung_name((enum device_rung)r)))
+			ret->rung = (enum device_rung)r;
 }

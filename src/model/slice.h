@@ -48,6 +48,9 @@ struct slice_lease {
 	uint64_t role; /* whose it is, as the book was told */
 };
 
+json_t *slice_lease_to_json(const struct slice_lease *l); /* {device, slots, memory_mb, mig, rung}: START's slices */
+void slice_lease_from_json(struct slice_lease *ret, const json_t *j); /* views; what is absent is zero */
+
 /* How the share is held: a MIG instance, where the card is cut into such (there is nothing else to have of it then);
  * the whole device; MPS, where a daemon serves it; else it is only watched. Of the CPU there is nothing to hold. */
 enum device_rung slice_rung(const struct device *d, uint32_t slots);
@@ -64,7 +67,7 @@ enum slice_fit {
 	SLICE_FITS_COUNT,
 };
 
-struct slice_hold {
+struct slice_entry {
 	uint64_t role, memory_mb;
 	uint8_t slots;
 	uint8_t mig; /* index of the instance; of no meaning where the card is not cut */
@@ -86,7 +89,7 @@ struct slice_book {
 	bool share_roles;
 	uint32_t slots_taken;
 	uint64_t memory_taken_mb;
-	struct slice_hold holds[DEVICE_SLOTS]; /* each has a slot at least */
+	struct slice_entry holds[DEVICE_SLOTS]; /* each has a slot at least */
 	size_t n_holds;
 };
 

@@ -33,7 +33,7 @@ void pool_stop(struct pool *p, const struct gate_link *owner, const uint8_t id[s
 /* Modules that a worker of this package imported. */
 void pool_learn(struct pool *p, struct str sha256, struct str names);
 json_t *pool_zygotes(const struct pool *p);
-json_t *pool_devices(const struct pool *p);                                     /* array; the caller's reference */
+json_t *pool_devices(const struct pool *p); /* array; the caller's reference */
 /* Ends all of this owner at once; nothing is said of them any more. */
 void pool_abandon(struct pool *p, const struct gate_link *owner);
 void pool_drop(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16]); /* the same of one */

@@ -1,0 +1,306 @@
+/* Where a worker runs: keeps what placement knows of each node (gate/place_node.h) true, asks the index for a place,
+ * books it and gives it back. Owns nothing but that view: the books of a node's devices live and go with the node's
+ * description; leases are the workers'. No place is an ordinary answer: who waits is hungry (queue.c). */
+#include "gate/node.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "gate/fn.h"
+#include "gate/place.h"
+#include "gate/queue.h"
+#include "model/price.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+#include <string.h>
+
+#define FAIL_FIRST_MS 1000
+#define FAIL_MAX_MS   60000
+
+/* ---- the view of a node ---- */
+
+static uint64_t estimate_mb(const struct fn *fn)
+{
+	return place_estimate_kib(fn->memory_kib, fn->def.memory_mb) >> 10;
+}
+
+/* What its workers are reckoned with, as their functions are known now. */
+static uint64_t promised_mb(const struct node *n)
+{
+	uint64_t mb = 0;
+
+	for (const struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w))
+		if (w->state != WORKER_ENDING)
+			mb += estimate_mb(w->fn);
+	return mb;
+}
+
+void node_refresh(struct node *n)
+{
+	struct place_node *p = &n->place;
+
+	p->name = str_from(n->name);
+	p->up = n->state == NODE_UP;
+	p->drained = n->drained;
+	p->failing = n->failing;
+	p->memory_mb = n->memory_mb;
+	p->memory_free_mb = place_memory_free_mb(n->memory_mb, n->memory_free_mb, promised_mb(n));
+	p->rtt_us = n->link ? node_link_rtt_us(n->link) : 0;
+	place_index_update(n->nodes->index, n->number, p);
+}
+
+static void add_label(struct node *n, struct str label, size_t *cap)
+{
+	struct place_node *p = &n->place;
+
+	for (size_t i = 0; i < p->n_labels; i++)
+		if (str_eq(p->labels[i], label))
+			return;
+	if (p->n_labels < *cap)
+		((struct str *)(uintptr_t)p->labels)[p->n_labels++] = arena_str(&n->arena, label);
+}
+
+/* Its own labels and those that people gave it; its name is one, too. */
+static void describe_labels(struct node *n)
+{
+	const json_t *own = json_object_get(n->hello, "labels");
+	const struct node_record *rec = n->link ? node_by_name(n->g, str_from(n->name)) : NULL;
+	size_t cap = 1 + json_array_size(own) + (rec ? rec->n_labels : 0);
+
+	n->place.labels = arena_new_n(&n->arena, struct str, cap);
+	n->place.n_labels = 0;
+	add_label(n, str_from(n->name), &cap);
+	for (size_t i = 0; i < json_array_size(own); i++)
+		if (json_is_string(json_array_get(own, i)))
+			add_label(n, str_from(json_string_value(json_array_get(own, i))), &cap);
+	for (size_t i = 0; rec && i < rec->n_labels; i++)
+		add_label(n, rec->labels[i], &cap);
+}
+
+static void describe_devices(struct node *n)
+{
+	const json_t *list = json_object_get(n->hello, "devices");
+	bool share = json_get_bool(n->hello, "share_roles", false);
+	size_t n_all = json_array_size(list);
+
+	n->devices = arena_new_n(&n->arena, struct device, n_all);
+	n->place.devices = arena_new_n(&n->arena, struct slice_book, n_all);
+	n->place.n_devices = 0;
+	for (size_t i = 0; i < n_all; i++) {
+		_cleanup_(err_done) struct err err = ERR_NULL;
+		size_t at = n->place.n_devices;
+
+		if (device_from_json(&n->devices[at], json_array_get(list, i), &n->arena, &err) < 0) {
+			log_warn("node %s: device %zu is left out: %s", n->name, i, err.msg);
+			continue;
+		}
+		slice_book_init(&n->place.devices[at], &n->devices[at], share);
+		n->place.n_devices++;
+	}
+}
+
+static struct slice_book *book_of(const struct node *n, struct str device)
+{
+	for (size_t i = 0; i < n->place.n_devices; i++)
+		if (str_eq(n->place.devices[i].device->id, device))
+			return &n->place.devices[i];
+	return NULL;
+}
+
+static const struct device *device_of(const struct node *n, struct str id)
+{
+	const struct slice_book *b = book_of(n, id);
+
+	return b ? b->device : NULL;
+}
+
+/* What its workers hold is booked anew. A lease of what is not there any more holds nothing: the node ends its worker.
+ */
+static void hold_again(struct node *n)
+{
+	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w)) {
+		for (size_t i = 0; i < w->n_leases; i++) {
+			struct slice_book *b = book_of(n, w->leases[i].device);
+
+			if (!b || !slice_book_hold(b, &w->leases[i]))
+				log_warn("node %s has no slice any more of %.*s that worker %s holds", n->name,
+					 STR_ARG(w->leases[i].device), w->id_text);
+		}
+	}
+}
+
+void node_describe(struct node *n)
+{
+	const char *cost = json_string_value(json_object_get(n->hello, "cost"));
+
+	place_index_update(n->nodes->index, n->number, NULL);
+	arena_reset(&n->arena);
+	n->place = (struct place_node){0};
+	if (cost && !price_parse_usd(str_from(cost), &n->place.cost_hour))
+		log_warn("node %s: its cost \"%s\" is no amount in USD", n->name, cost);
+	describe_labels(n);
+	describe_devices(n);
+	hold_again(n);
+	node_refresh(n);
+}
+
+/* ---- starts that fail there ---- */
+
+void node_failed(struct node *n)
+{
+	uint64_t wait = FAIL_FIRST_MS << MIN(n->failures, 6u);
+
+	n->failures++;
+	n->failing = true;
+	timer_set(n->failing_timer, MIN(wait, (uint64_t)FAIL_MAX_MS));
+	node_refresh(n);
+}
+
+void node_try_again(void *arg)
+{
+	struct node *n = arg;
+
+	n->failing = false;
+	node_refresh(n);
+	queue_pump_all(n->g);
+}
+
+void node_worked(struct node *n)
+{
+	n->failures = 0;
+	if (n->failing) {
+		timer_stop(n->failing_timer);
+		node_try_again(n);
+	}
+}
+
+/* ---- a place ---- */
+
+/* A number for a role, as model/slice.h asks for it. */
+static uint64_t role_number(const struct gate *g, struct str role)
+{
+	uint64_t n = siphash13(g->nodes->seed, role.p, role.n);
+
+	return n ? n : 1;
+}
+
+void node_wish(const struct fn *fn, struct place_wish *ret)
+{
+	*ret = (struct place_wish){
+		.device = &fn->opt.device,
+		.role = role_number(fn->g, fn->def.role),
+		.memory_mb = estimate_mb(fn),
+		.code = &fn->code_on,
+	};
+}
+
+bool node_find(struct nodes *ns, const struct place_wish *wish, struct place_choice *choice)
+{
+	if (place_index_find(ns->index, wish, choice))
+		return true;
+	/* What workers are reckoned with may be less by now. */
+	for (struct node *n = node_list_first(&ns->list); n; n = node_list_next(n))
+		node_refresh(n);
+	return place_index_find(ns->index, wish, choice);
+}
+
+/* The text of a lease is a view into the node's description, which may change while the worker lives. */
+static void own_leases(struct worker *w, const struct node *n)
+{
+	for (size_t i = 0; i < w->n_leases; i++) {
+		struct slice_lease *l = &w->leases[i];
+
+		if (i == 0) {
+			const struct device *d = device_of(n, l->device);
+
+			w->device_model = arena_str(&w->arena, d ? d->model : l->device);
+			w->device_kind = arena_str(&w->arena, d ? d->kind : STR(""));
+		}
+		l->device = arena_str(&w->arena, l->device);
+		l->mig = arena_str(&w->arena, l->mig);
+		w->slots += l->slots;
+	}
+}
+
+static void settle(struct worker *w, struct node *n)
+{
+	own_leases(w, n);
+	w->node = n;
+	node_workers_push(&n->workers, w);
+	bits_set(&w->fn->code_on, n->number);
+	node_refresh(n);
+}
+
+bool node_pick(struct worker *w)
+{
+	struct nodes *ns = w->g->nodes;
+	struct place_choice choice;
+	struct place_wish wish;
+	struct node *n;
+
+	node_wish(w->fn, &wish);
+	if (!node_find(ns, &wish, &choice))
+		return false;
+	n = ns->by_number[choice.node];
+	if (choice.n_devices) {
+		w->leases = xnew_n(struct slice_lease, choice.n_devices);
+		w->n_leases = choice.n_devices;
+		place_index_take(ns->index, &wish, &choice, w->leases);
+	}
+	settle(w, n);
+	return true;
+}
+
+struct node *node_pick_for(struct fn *fn)
+{
+	struct place_choice choice;
+	struct place_wish wish;
+
+	node_wish(fn, &wish);
+	return node_find(fn->g->nodes, &wish, &choice) ? fn->g->nodes->by_number[choice.node] : NULL;
+}
+
+
+void node_leave(struct worker *w)
+{
+	struct node *n = steal(&w->node);
+
+	if (!n)
+		return;
+	node_workers_remove(&n->workers, w);
+	for (size_t i = 0; i < w->n_leases; i++)
+		place_index_give_back(n->nodes->index, n->number, &w->leases[i]);
+	free(w->leases);
+	w->leases = NULL;
+	w->n_leases = 0;
+	node_refresh(n);
+}
+
+/* ---- what came before this gate ---- */
+
+bool node_pick_past(struct worker *w, struct node *n, const json_t *slices)
+{
+	size_t held = 0;
+
+	w->n_leases = json_array_size(slices);
+	w->leases = xnew_n(struct slice_lease, MAX(w->n_leases, (size_t)1));
+	for (; held < w->n_leases; held++) {
+		struct slice_lease *l = &w->leases[held];
+		struct slice_book *b;
+
+		slice_lease_from_json(l, json_array_get(slices, held));
+		l->role = role_number(w->g, w->fn->def.role);
+		b = book_of(n, l->device);
+		if (!b || !slice_book_hold(b, l))
+			break;
+	}
+	if (held == w->n_leases) {
+		settle(w, n);
+		return true;
+	}
+	while (held-- > 0)
+		slice_book_give_back(book_of(n, w->leases[held].device), &w->leases[held]);
+	free(steal(&w->leases));
+	w->n_leases = 0;
+	return false;
+}
