@@ -53,6 +53,7 @@ struct h2_stream {
 	const struct h2_stream_handler *handler; /* NULL: a request that nobody took yet */
 	void *arg;
 	size_t unconsumed;
+	uint32_t reset_code;
 	bool deferred; /* nghttp2 asks for nothing until it is resumed */
 	bool ending, responded, headed, reset;
 	bool gone; /* `closed` is under way */
@@ -83,6 +84,7 @@ struct h2 {
 	nghttp2_session *session; /* from the end of the TLS handshake on */
 	struct stream_list streams;
 	struct woken_list woken;
+	struct woken_list given_up; /* requests that were reset before they went out */
 	struct head head;
 	char *plain; /* 2 records; plain_n bytes wait to become one */
 	size_t plain_n;
@@ -137,7 +139,7 @@ static void stream_close(struct h2_stream *s, uint32_t code)
 	s->gone = true;
 	stream_list_remove(&c->streams, s);
 	if (woken_list_linked(s))
-		woken_list_remove(&c->woken, s);
+		woken_list_remove(s->on_woken.owner, s);
 	if (s->handler && s->handler->closed)
 		s->handler->closed(s->arg, s, code);
 	free(s);
@@ -315,9 +317,21 @@ static void resume_woken(struct h2 *c)
 	}
 }
 
+/* nghttp2 would keep a request that waits for its turn, and say that it is closed when that comes. */
+static void close_given_up(struct h2 *c)
+{
+	struct h2_stream *s;
+
+	while ((s = woken_list_pop(&c->given_up)))
+		stream_close(s, s->reset_code);
+}
+
 static void h2_flush(struct h2 *c)
 {
 	c->dirty = false;
+	close_given_up(c);
+	if (c->over)
+		return;
 	resume_woken(c);
 	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
 		int r = tls_flush(c->tls);
@@ -907,7 +921,8 @@ struct h2_stream *h2_request(struct h2 *c, const char *method, const char *path,
 	int32_t id;
 
 	if (!h2_is_up(c) || !c->conf.client || !nghttp2_session_check_request_allowed(c->session) ||
-	    !nv_add(nva, &n, headers, n_headers))
+	    !nghttp2_check_method((const uint8_t *)method, strlen(method)) || path[0] != '/' ||
+	    !nghttp2_check_path((const uint8_t *)path, strlen(path)) || !nv_add(nva, &n, headers, n_headers))
 		return NULL;
 	s = stream_new(c, h, arg);
 	provider.source.ptr = s;
@@ -941,7 +956,7 @@ void h2_respond(struct h2_stream *s, unsigned status, const struct kv *headers, 
 	h2_accept(s, h, arg);
 	if (s->c->over || s->reset || s->gone)
 		return;
-	assert(!s->responded && !s->c->conf.client);
+	assert(!s->responded && !s->c->conf.client && status >= 200 && status <= 599);
 	s->responded = true;
 	if (!nv_add(nva, &n, headers, n_headers) ||
 	    nghttp2_submit_response(s->c->session, s->id, nva, n, &provider) != 0)
@@ -969,6 +984,13 @@ void h2_reset(struct h2_stream *s, uint32_t code)
 	if (s->c->over || s->reset || s->gone)
 		return;
 	s->reset = true;
+	s->reset_code = code;
+	if (!nghttp2_session_find_stream(s->c->session, s->id)) {
+		nghttp2_session_set_stream_user_data(s->c->session, s->id, NULL);
+		if (woken_list_linked(s))
+			woken_list_remove(&s->c->woken, s);
+		woken_list_push(&s->c->given_up, s);
+	}
 	nghttp2_submit_rst_stream(s->c->session, NGHTTP2_FLAG_NONE, s->id, code);
 	mark(s->c);
 }
