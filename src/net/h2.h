@@ -1,5 +1,6 @@
 /* HTTP/2 over TLS 1.3 on the loop: long-lived streams that carry bytes both ways, many over one connection, none in the
- * way of another. net/h2.c is the only user of nghttp2.
+ * way of another. The files of h2 are the only users of
+ * nghttp2.
  *
  * The two roles are independent: who dialled is the TLS client, and either side may be the one that opens streams (the
  * HTTP client). All on the loop thread. Handlers may call anything here, h2_free too.
