@@ -15,6 +15,8 @@
 #define SETTINGS_MAX      32
 #define RESETS_BURST      10000
 #define RESETS_PER_SECOND 1000
+/* Of a round trip: farther than any local network. */
+#define FAR_US 5000
 
 static ssize_t on_pull(nghttp2_session *session, int32_t id, uint8_t *unused, size_t room, uint32_t *flags,
 		       nghttp2_data_source *source, void *arg)
@@ -166,6 +168,8 @@ static void on_pong(struct h2 *c, const uint8_t *opaque)
 	/* The first replaces the handshake's, which holds the peer's arithmetic too. */
 	c->rtt_us = c->flight_us ? took : (uint32_t)(((uint64_t)c->rtt_us * 7 + took) / 8);
 	c->rtt_us = MAX(c->rtt_us, 1u);
+	if (c->flight_us && c->rtt_us >= FAR_US)
+		tcp_far(c->fd);
 	c->flight_us = 0;
 	c->ping_us = 0;
 }
