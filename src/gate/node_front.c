@@ -149,7 +149,8 @@ static void known(struct node_conn *c)
 	const struct node_record *rec = node_by_key(g, key);
 	const struct node_seen seen = {.address = str_from(h2_peer_address(c->h2)), .version = str_from(c->version)};
 
-	if (rec && !c->token) {
+	/* A node that has joined may still bring its token: it was started with it. A wish for another name needs one. */
+	if (rec && (!c->token || !c->name[0] || str_eqz(rec->name, c->name))) {
 		node_records_seen(g, rec->name, &seen); /* makes it anew */
 		timer_stop(c->patience);
 		node_link_take(c, node_by_key(g, key));
