@@ -47,6 +47,7 @@ struct serve_child_spec {
 	const char *path;
 	char *const *envp;
 	int listen_fd; /* becomes fd 3 (for wick-node of `wick node`: a pipe); -1: none */
+	int nodes_fd;  /* becomes fd 4: where remote nodes dial; 0: none */
 };
 
 /* over(arg) is called when it has ended after serve_child_stop, or has refused to start: it stopped with a status

@@ -76,19 +76,24 @@ static void start(void *arg)
 {
 	struct serve_child *c = arg;
 	char *const argv[] = {(char *)c->spec.name, NULL};
-	struct child_fd fds[] = {{1, 1}, {2, 2}, {c->spec.listen_fd, 3}};
+	struct child_fd fds[4] = {{1, 1}, {2, 2}};
+	size_t n_fds = 2;
 	struct child_spec spec = {
 		.path = c->spec.path,
 		.argv = argv,
 		.envp = c->spec.envp,
 		.fds = fds,
-		.n_fds = c->spec.listen_fd >= 0 ? 3 : 2,
 		/* Signals from the terminal reach the supervisor alone, which stops the others in order. */
 		.new_session = true,
 		.die_with_parent = true,
 	};
 	struct err err = ERR_NULL;
 
+	if (c->spec.listen_fd >= 0)
+		fds[n_fds++] = (struct child_fd){c->spec.listen_fd, 3};
+	if (c->spec.nodes_fd > 0)
+		fds[n_fds++] = (struct child_fd){c->spec.nodes_fd, 4};
+	spec.n_fds = n_fds;
 	c->started_ms = loop_now_ms(c->loop);
 	c->child = child_start(c->loop, &spec, on_exit_of, c, &err);
 	if (c->child)
