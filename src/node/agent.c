@@ -220,6 +220,7 @@ static void on_hello(struct agent *a, struct peer *p, const json_t *body)
 	}
 	a->peer = steal(&a->newcomer);
 	agent_status(a);
+	on_devices(a); /* they may have changed since this end said HELLO */
 }
 
 static void on_message(void *arg, struct peer *p, enum link_message type, const uint8_t id[static 16],
