@@ -27,6 +27,8 @@ const struct cmd commands[] = {
 	 BILL_MORE, BILL_EXAMPLES, bill_flags, false, bill_run, NULL},
 	{"events", "[--failed|--queued] [--function NAME] [--redrive [ID]]", "asynchronous events: waiting, failed, again",
 	 EVENTS_MORE, EVENTS_EXAMPLES, events_flags, false, events_run, NULL},
+	{"devices", "", "list the devices of this machine",
+	 DEVICES_MORE, DEVICES_EXAMPLES, NULL, false, devices_run, NULL},
 	{"doctor", "[--data DIR]", "check what this machine lacks",
 	 DOCTOR_MORE, DOCTOR_EXAMPLES, NULL, false, doctor_run, NULL},
 	{"completion", "bash|zsh|fish", "print completion for a shell",

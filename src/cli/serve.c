@@ -2,6 +2,7 @@
  * the reverse: the gate drains, then the node, then this. Owns the lock, the listening socket and the children; knows
  * no request. Fails before it has started anything, with one line that says what to do. */
 #include "cli/commands.h"
+#include "cli/program.h"
 #include "cli/out.h"
 #include "cli/serve.h"
 
@@ -215,16 +216,6 @@ static int find_program(const char *libexec, const char *name, char **ret, struc
 	return err_set(err, 0, "the program %s is missing: looked in %s", name, libexec);
 }
 
-static char *libexec_folders(void)
-{
-	_cleanup_(freep) char *self = self_dir();
-	const char *said = getenv("WICK_LIBEXEC");
-
-	if (said && *said)
-		return xstrdup(said);
-	return xasprintf("%s/src/gate:%s/src/node:%s/src/runtime:%s", self, self, self, WICK_LIBEXECDIR);
-}
-
 /* Running */
 
 static void print_banner(const struct supervisor *sv)
@@ -332,7 +323,7 @@ static int start_all(struct supervisor *sv, struct err *err)
 	struct rlimit files;
 	struct sigaction hup;
 
-	sv->libexec = libexec_folders();
+	sv->libexec = program_folders();
 	if (find_program(sv->libexec, "wick-node", &node, err) < 0 ||
 	    find_program(sv->libexec, "wick-gate", &gate, err) < 0)
 		return -1;

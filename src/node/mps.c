@@ -291,12 +291,11 @@ struct mps *mps_new(struct loop *l, const struct node_conf *conf)
 
 	*m = (struct mps){.loop = l, .conf = conf};
 	/* Several nodes on one machine have folders of their own, the same ones in every life. */
-	m->folder = conf->box_uid
-			    ? xasprintf("%s/%08llx", RUNTIME_FOLDER,
-					(unsigned long long)(siphash13((const uint8_t[16]){0}, conf->data,
-								       strlen(conf->data)) >>
-							     32))
-			    : xasprintf("%s/node/mps", conf->data);
+	m->folder = conf->box_uid ? xasprintf("%s/%08llx", RUNTIME_FOLDER,
+					      (unsigned long long)(siphash13((const uint8_t[16]){0}, conf->data,
+									     strlen(conf->data)) >>
+								   32))
+				  : xasprintf("%s/node/mps", conf->data);
 	return m;
 }
 

@@ -18,8 +18,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define COPIES    "/run/wick/dev" /* in the node's mount namespace (main.c) */
-#define MPS_PIPE  "/run/wick/mps" /* in the box */
+#define COPIES   "/run/wick/dev" /* in the node's mount namespace (main.c) */
+#define MPS_PIPE "/run/wick/mps" /* in the box */
 
 struct maker {
 	struct plan_slice *plan;
@@ -38,8 +38,8 @@ static int add(struct maker *m, enum box_op_kind kind, struct str from, struct s
 {
 	if (m->n_ops == PLAN_SLICE_OPS_MAX)
 		return err_set(err, 0, "its devices bring too many files into a box");
-	m->ops[m->n_ops++] = (struct box_op){
-		.kind = kind, .flags = flags, .from = arena_str(m->a, from), .to = arena_str(m->a, to)};
+	m->ops[m->n_ops++] =
+		(struct box_op){.kind = kind, .flags = flags, .from = arena_str(m->a, from), .to = arena_str(m->a, to)};
 	return 0;
 }
 

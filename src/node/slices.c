@@ -1,7 +1,7 @@
 /* The books are small and the node's own: the gate decides who gets what, and this only refuses what cannot be. A hold
  * names its device and MIG instance by their ids, as the list of devices is replaced whenever something changed. Owns
- * the devices, the holds and the MPS daemons. A hold that cannot be any more (device gone, daemon gone, over its memory)
- * is told to its worker, which ends; nobody else's is touched. */
+ * the devices, the holds and the MPS daemons. A hold that cannot be any more (device gone, daemon gone, over its
+ * memory) is told to its worker, which ends; nobody else's is touched. */
 #include "node/slices.h"
 
 #include "base/list.h"
@@ -65,7 +65,8 @@ static void end_those_without(struct slices *s)
 			const struct slice_share *share = &h->shares[i];
 			const struct device *d = devices_find(s->devices, share->device);
 
-			if (d && !d->lost && !(share->mig.n ? !device_mig_find(d, share->mig) : d->mig_mode && d->source == DEVICE_NVML))
+			if (d && !d->lost &&
+			    !(share->mig.n ? !device_mig_find(d, share->mig) : d->mig_mode && d->source == DEVICE_NVML))
 				continue;
 			snprintf(text, sizeof(text), "the %s %.*s is gone", share->mig.n ? "MIG instance" : "device",
 				 STR_ARG(str_sub(share->mig.n ? share->mig : share->device, 0, 100)));

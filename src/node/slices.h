@@ -1,5 +1,5 @@
-/* Slices of this node's devices in the hands of workers: the node's own books, what a slice brings into the box, and the
- * watch over it while its worker runs. Loop thread. */
+/* Slices of this node's devices in the hands of workers: the node's own books, what a slice brings into the box, and
+ * the watch over it while its worker runs. Loop thread. */
 #pragma once
 
 #include "node/devices.h"
@@ -9,10 +9,10 @@ struct slices;
 struct slice_hold; /* what one worker holds */
 
 /* The types that a worker is refused or ended with. */
-#define SLICE_UNAVAILABLE   "Device.Unavailable"  /* it is not there, in trouble, or taken */
-#define SLICE_OUT_OF_MEMORY "OutOfDeviceMemory"   /* over the memory of its slice */
-#define SLICE_MPS_GONE      "Device.MpsGone"      /* the daemon that held its slice is gone */
-#define SLICE_GONE          "Device.Gone"         /* the device or its MIG instance is gone */
+#define SLICE_UNAVAILABLE   "Device.Unavailable" /* it is not there, in trouble, or taken */
+#define SLICE_OUT_OF_MEMORY "OutOfDeviceMemory"  /* over the memory of its slice */
+#define SLICE_MPS_GONE      "Device.MpsGone"     /* the daemon that held its slice is gone */
+#define SLICE_GONE          "Device.Gone"        /* the device or its MIG instance is gone */
 
 struct slices_handler {
 	void (*changed)(void *arg); /* the gate is told the devices anew: devices_json */

@@ -203,6 +203,59 @@ def test_watching_tells_what_changes(tmp_path):
         p.wait()
 
 
+# ---- the command ----
+
+def wick(env, *args):
+    return subprocess.run([lane.BUILD / "wick", *args], env={**os.environ, **env}, capture_output=True, text=True, timeout=60)
+
+
+def test_wick_devices(tmp_path):
+    env = machine(tmp_path, CARD.format(0, 1), CARD.format(1, 2).replace("mig=0", "mig=1"), INSTANCE.format(1, 1))
+    env["WICK_DEVICES"] = "fpga:mem=100"
+    table = wick(env, "devices")
+    assert table.returncode == 0, table.stderr
+    rows = {line.split()[0]: line for line in table.stdout.splitlines()}
+    assert set(rows) == {"DEVICE", "GPU-0", "GPU-1", "fpga-0", "cpu"}
+    assert "NVIDIA H200" in rows["GPU-0"] and "watched" in rows["GPU-0"] and "120 W" in rows["GPU-0"]
+    assert "MIG 1g.18gb" in rows["GPU-1"] and " mig " in rows["GPU-1"] and "100.0 MiB" in rows["fpga-0"]
+    r = wick(env, "devices", "--json")
+    assert {d["id"] for d in json.loads(r.stdout)} == {"GPU-0", "GPU-1", "fpga-0", "cpu"}
+    assert "mps" in wick({**env, "WICK_MPS_CONTROL": "/bin/true"}, "devices").stdout
+    assert wick(env, "devices", "x").returncode == 2
+    bad = wick({**env, "WICK_DEVICES": "fpga:x"}, "devices")
+    assert bad.returncode == 1 and "not NAME=value" in bad.stderr
+
+
+def test_wick_devices_with_a_driver_that_crashes(tmp_path):
+    r = wick(machine(tmp_path, CARD.format(0, 1), "crash=count"), "devices")
+    assert r.returncode == 1 and "crashed, or did not answer within 10 s" in r.stderr
+
+
+def checks(env):
+    said = {}
+    for c in json.loads(wick(env, "doctor", "--json").stdout):
+        said.setdefault(c["check"], []).append(c)
+    return said
+
+
+def test_wick_doctor_on_devices(tmp_path):
+    env = {**machine(tmp_path, CARD.format(0, 1)), "WICK_DATA": str(tmp_path / "data")}
+    said = checks(env)
+    assert "nvidia0 is missing" in said["device file"][0]["seen"] and "nvidia-modprobe" in said["device file"][0]["mend"]
+    assert said["mps"][0]["verdict"] == "warn" and "only watched" in said["mps"][0]["seen"]
+    nvidia_files(tmp_path)
+    said = checks({**env, "WICK_MPS_CONTROL": "/bin/true"})
+    assert "device file" not in said and said["mps"][0]["verdict"] == said["nvidia"][0]["verdict"] == "ok"
+    write(tmp_path, "init=18")
+    (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
+    (tmp_path / "proc/driver/nvidia/version").write_text("x")
+    pci_device(tmp_path, "0000:02:00.0", "0x030000", "0x1002", "0x744c", None, "renderD128")
+    said = checks({**env, "WICK_OPENCL": "libOpenCL-not-here.so"})
+    assert "different versions" in said["nvidia"][0]["seen"] and "libnvidia-ml1" in said["nvidia"][0]["mend"]
+    assert "no driver is loaded" in said["device"][0]["seen"]
+    assert said["opencl"][0]["verdict"] == "warn" and "ICD" in said["opencl"][0]["mend"]
+
+
 # ---- the node ----
 
 class Machine:
