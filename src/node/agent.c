@@ -253,7 +253,8 @@ void agent_message(struct gate_link *g, enum link_message type, const uint8_t id
 	default:
 		log_warn("the gate sent %s (%u), which is nothing for a node", link_message_name(type), (unsigned)type);
 	}
-	close_all(fds + used, n_fds - used);
+	if (n_fds > used)
+		close_all(fds + used, n_fds - used);
 }
 
 /* --- Beginning and end ------------------------------------------------------------------------------------------ */

@@ -27,17 +27,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DIAL_MS        10000
-#define GREET_MS       15000 /* from the connection to /_wick/link */
-#define AGAIN_FIRST_MS 200
-#define AGAIN_MAX_MS   10000
-#define STEADY_US      1000000 /* a connection that held for so long was one: the next is tried at once */
-#define REDIAL_US      500000  /* younger attempts are left alone when the network changes */
-#define AWAY_AGAIN_MS  1000
-#define CONTROL_MAX    (16u << 20) /* bytes of a control message */
-#define EPOCH_N        32
-#define CLOCK_OFF_MAX  60000
-#define HEX_N          64
+#define DIAL_MS          10000
+#define GREET_MS         15000 /* from the connection to /_wick/link */
+#define AGAIN_FIRST_MS   200
+#define AGAIN_MAX_MS     10000
+#define STEADY_US        1000000 /* a connection that held for so long was one: the next is tried at once */
+#define REDIAL_US        500000  /* younger attempts are left alone when the network changes */
+#define AWAY_AGAIN_MS    1000
+#define FAREWELL_LOOK_MS 20
+#define CONTROL_MAX      (16u << 20) /* bytes of a control message */
+#define EPOCH_N          32
+#define CLOCK_OFF_MAX    60000
+#define HEX_N            64
 
 struct gate_remote {
 	struct gate_link link; /* first */
@@ -47,8 +48,8 @@ struct gate_remote {
 	struct tcp_dial *dial;
 	struct h2 *h2;
 	struct timer *timer; /* to dial, or until the gateway has attached */
-	struct timer *away;
-	uint64_t wait_ms; /* before the next attempt but one */
+	struct timer *away;  /* the gateway has been for long; then: has it been told all? */
+	uint64_t wait_ms;    /* before the next attempt but one */
 	uint64_t tried_us, attached_us;
 	struct carrier *control;
 	struct remote_workers *workers;
@@ -267,6 +268,11 @@ static void on_away(void *arg)
 {
 	struct gate_remote *g = arg;
 
+	if (g->leaving) {
+		timer_set(g->away, FAREWELL_LOOK_MS);
+		agent_settled(g->link.agent);
+		return;
+	}
 	if (g->attached || !*g->epoch)
 		return;
 	if (remote_workers_end_idle(g->workers)) {
@@ -600,6 +606,7 @@ static void remote_leave(struct gate_link *link)
 	timer_stop(g->away);
 	if (g->attached) {
 		remote_workers_end_all(g->workers);
+		timer_set(g->away, FAREWELL_LOOK_MS); /* acknowledgements come without notice */
 		return;
 	}
 	timer_stop(g->timer);

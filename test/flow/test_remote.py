@@ -169,10 +169,16 @@ class Node:
                 or "(Aborted)" in line or "(Segmentation" in line]
 
 
+def free_address():
+    """One that stays the same when the gate dies and is started again."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return f"127.0.0.1:{s.getsockname()[1]}"
+
+
 @pytest.fixture
 def gateway(new_wick):
     """Whose own node has no room: everything runs elsewhere."""
-    return new_wick("--nodes", "127.0.0.1:0", "--worker-memory", "1m")
+    return new_wick("--nodes", free_address(), "--worker-memory", "1m")
 
 
 @pytest.fixture
@@ -386,7 +392,7 @@ def test_gateway_stays_away(gateway, new_node, proxy):
 
 
 def test_two_gateways(gateway, new_wick, new_node):
-    other = new_wick("--nodes", "127.0.0.1:0", "--worker-memory", "1m")
+    other = new_wick("--nodes", free_address(), "--worker-memory", "1m")
     n = joined(gateway, new_node, "gpu1")
     n.stop()
     n.start(*token(other), "--name", "gpu1")
