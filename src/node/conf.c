@@ -45,6 +45,8 @@ static const struct setting table[] = {
 	       "Started as root: the user and group number of boxes. 0: 64646."),
 	OPTION("internet-allow", "WICK_INTERNET_ALLOW", internet_allow, SETTING_STRING, "CIDRS",
 	       "Private networks that functions with wick:network=internet may reach."),
+	OPTION_OF("park-limit", "WICK_PARK_LIMIT", park_limit_ms, SETTING_DURATION, "TIME", "60s",
+		  "A worker whose device memory cannot be moved within this is ended."),
 };
 
 #define BOX_UID_DEFAULT 64646

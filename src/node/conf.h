@@ -19,6 +19,7 @@ struct node_conf {
 	uint32_t prestart; /* Node.js processes that wait for code */
 	uint32_t box_uid;  /* 0: boxes run as who the node runs as */
 	char *internet_allow;
+	uint64_t park_limit_ms; /* for one parking or waking (node/park.h) */
 	enum log_level log_level;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "node/program.h"
 #include "sys/child.h"
 #include "sys/fdpass.h"
 #include "sys/file.h"
@@ -29,24 +30,6 @@ static void closep(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
-}
-
-static char *find(const char *libexec)
-{
-	struct str rest = str_from(libexec), dir;
-
-	while (rest.n) {
-		char *path;
-
-		str_cut(rest, ':', &dir, &rest);
-		if (!dir.n)
-			continue;
-		path = xasprintf("%.*s/%s", STR_ARG(dir), PROGRAM);
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
 }
 
 static void exited(void *arg, const struct child_exit *ex)
@@ -104,13 +87,11 @@ static int start(struct net_helper *h, struct loop *l, const char *path, int pid
 struct net_helper *net_helper_start(struct loop *l, const char *libexec, int pidfd, int go_fd, const char *allow,
 				    void (*ended)(void *arg, const char *why), void *arg, struct err *err)
 {
-	_cleanup_(freep) char *path = find(libexec);
+	_cleanup_(freep) char *path = program_find(libexec, PROGRAM, err);
 	struct net_helper *h;
 
-	if (!path) {
-		err_set(err, 0, "the program %s is not installed (looked in %s)", PROGRAM, libexec);
+	if (!path)
 		return NULL;
-	}
 	h = xnew(struct net_helper);
 	*h = (struct net_helper){.lifetime = -1, .words = -1, .ended = ended, .arg = arg};
 	if (start(h, l, path, pidfd, go_fd, allow, err) < 0)

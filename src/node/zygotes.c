@@ -8,11 +8,11 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "node/plan.h"
+#include "node/program.h"
 #include "node/usage.h"
 #include "sys/log.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #define ZYGOTES_MAX  16
 #define MEMORY_SHARE 8
@@ -112,32 +112,13 @@ static void on_tick(void *arg)
 	zs->changed(zs->arg);
 }
 
-/* The first folder of the list that has the program. */
-static char *find_program(const char *libexec, const char *program)
-{
-	struct str rest = str_from(libexec), dir;
-
-	while (rest.n) {
-		char *path;
-
-		str_cut(rest, ':', &dir, &rest);
-		path = xasprintf("%.*s/%s", STR_ARG(dir), program);
-		if (dir.n && access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 static struct one *start(struct zygotes *zs, const char *program, struct str imports, struct err *err)
 {
-	_cleanup_(freep) char *path = find_program(zs->conf->libexec, program);
+	_cleanup_(freep) char *path = program_find(zs->conf->libexec, program, err);
 	struct one *o;
 
-	if (!path) {
-		err_set(err, 0, "the program %s is not installed (looked in %s)", program, zs->conf->libexec);
+	if (!path)
 		return NULL;
-	}
 	o = xnew(struct one);
 	*o = (struct one){.family = zs, .program = program, .imports = str_dup(imports)};
 	one_list_push(&zs->all, o);
