@@ -26,6 +26,7 @@ struct slice_hold {
 	int pid; /* 0: it does not run yet */
 	void (*ready)(void *arg, const char *error);
 	void *ready_arg;
+	const char *lost_type, *lost_text; /* NULL: it is held */
 	void (*lost)(void *arg, const char *type, const char *text);
 	void *lost_arg;
 };
@@ -48,7 +49,10 @@ static void lose(struct slice_hold *h, const char *type, const char *text)
 {
 	void (*lost)(void *, const char *, const char *) = h->lost;
 
-	h->lost = NULL;
+	if (h->lost_type)
+		return;
+	h->lost_type = type;
+	h->lost_text = arena_dup(&h->a, str_from(text));
 	if (lost)
 		lost(h->lost_arg, type, text);
 }
@@ -61,7 +65,7 @@ static void end_those_without(struct slices *s)
 
 	for (struct slice_hold *h = hold_list_first(&s->holds), *next; h; h = next) {
 		next = hold_list_next(h);
-		for (size_t i = 0; i < h->n && h->pid && h->lost; i++) {
+		for (size_t i = 0; i < h->n; i++) {
 			const struct slice_share *share = &h->shares[i];
 			const struct device *d = devices_find(s->devices, share->device);
 
@@ -97,7 +101,7 @@ static void on_looked(void *arg)
 
 	for (struct slice_hold *h = hold_list_first(&s->holds), *next; h; h = next) {
 		next = hold_list_next(h);
-		for (size_t i = 0; i < h->n && h->pid && h->lost; i++) {
+		for (size_t i = 0; i < h->n && h->pid; i++) {
 			const struct slice_share *share = &h->shares[i];
 			uint64_t used;
 
@@ -311,12 +315,14 @@ const struct plan_slice *slice_plan(const struct slice_hold *h)
 	return &h->plan;
 }
 
-/* What was lost between its preparation and now is found by the next look at the list. */
+/* It may have been lost before there was a process to end. */
 void slice_watch(struct slice_hold *h, int pid, void (*lost)(void *arg, const char *type, const char *text), void *arg)
 {
 	h->pid = pid;
 	h->lost = lost;
 	h->lost_arg = arg;
+	if (h->lost_type)
+		lost(arg, h->lost_type, h->lost_text);
 }
 
 const struct devices *slices_devices(const struct slices *s)
