@@ -23,7 +23,8 @@ struct slice_hold {
 	size_t n;
 	struct mps_use *mps; /* of the first share; a fraction is of one device */
 	struct plan_slice plan;
-	int pid; /* 0: it does not run yet */
+	int pid;     /* 0: it does not run yet */
+	bool parked; /* it has nothing of the devices now */
 	void (*ready)(void *arg, const char *error);
 	void *ready_arg;
 	const char *lost_type, *lost_text; /* NULL: it is held */
@@ -134,7 +135,7 @@ static void sum(const struct slices *s, const struct slice_share *of, uint64_t *
 {
 	*slots = *memory = 0;
 	for (const struct slice_hold *h = hold_list_first(&s->holds); h; h = hold_list_next(h))
-		for (size_t i = 0; i < h->n; i++)
+		for (size_t i = 0; i < h->n && !h->parked; i++)
 			if (is_same(&h->shares[i], of)) {
 				*slots += h->shares[i].slots;
 				*memory += h->shares[i].memory_mb;
@@ -308,6 +309,15 @@ void slice_prepare(struct slice_hold *h, void (*ready)(void *arg, const char *er
 				  on_mps_lost, h);
 	else
 		make_plan(h);
+}
+
+int slice_park(struct slice_hold *h, bool on, struct err *err)
+{
+	for (size_t i = 0; !on && h->parked && i < h->n; i++)
+		if (check_device(h->slices, &h->shares[i], err) < 0)
+			return -1;
+	h->parked = on;
+	return 0;
 }
 
 const struct plan_slice *slice_plan(const struct slice_hold *h)
