@@ -3,11 +3,13 @@
  * no request. Fails before it has started anything, with one line that says what to do. */
 #include "cli/commands.h"
 #include "cli/out.h"
+#include "cli/program.h"
 #include "cli/serve.h"
 
 #include "base/mem.h"
 #include "model/node.h"
 #include "model/price.h"
+#include "net/tcp.h"
 #include "sys/file.h"
 #include "sys/log.h"
 #include "wire/yaml.h"
@@ -23,6 +25,7 @@
 #define CONFIG_MAX     ((size_t)1 << 20)
 #define STOP_GRACE_MS  5000 /* beyond drain_ms, for a gate that hangs */
 #define GATE_LISTEN_FD 3
+#define GATE_NODES_FD  4
 
 struct supervisor {
 	struct settings s;
@@ -35,6 +38,7 @@ struct supervisor {
 	struct timer *deadline;
 	char **envp;
 	char *libexec;
+	int nodes_fd; /* where remote nodes dial; -1: nowhere */
 	bool stopping, failed;
 };
 
@@ -200,6 +204,8 @@ static void make_env(struct supervisor *sv)
 	}
 	sv->envp[at++] = xasprintf("WICK_NODE_SOCKET=%s", sv->data.node_socket);
 	sv->envp[at++] = xasprintf("WICK_LISTEN_FD=%d", GATE_LISTEN_FD);
+	if (sv->nodes_fd >= 0)
+		sv->envp[at++] = xasprintf("WICK_NODES_FD=%d", GATE_NODES_FD);
 	sv->envp[at++] = xasprintf("WICK_LIBEXEC=%s", sv->libexec);
 	sv->envp[at++] = xasprintf("WICK_NODE_MEMORY_MB=%llu", (unsigned long long)(memory >> 20));
 	sv->envp[at++] = xasprintf("WICK_CODE_CACHE_BYTES=%llu", (unsigned long long)sv->s.code_cache_bytes);
@@ -312,14 +318,19 @@ static int start_all(struct supervisor *sv, struct err *err)
 	struct rlimit files;
 	struct sigaction hup;
 
-	sv->libexec = serve_libexec();
-	if (serve_find_program(sv->libexec, "wick-node", &node, err) < 0 ||
-	    serve_find_program(sv->libexec, "wick-gate", &gate, err) < 0)
+	sv->libexec = program_folders();
+	node = program_find("wick-node", err);
+	gate = node ? program_find("wick-gate", err) : NULL;
+	if (!gate)
 		return -1;
 	if (serve_data_open(&sv->data, sv->s.data, sv->s.user, err) < 0 ||
 	    serve_listen_open(&sv->listen, sv->s.listen, err) < 0)
 		return -1;
 	settle_address(sv);
+	/* Bound here, so that nodes find it again after a restart of the gate. */
+	sv->nodes_fd = *sv->s.nodes ? tcp_listen(sv->s.nodes, err) : -1;
+	if (*sv->s.nodes && sv->nodes_fd < 0)
+		return err_wrap(err, "nodes");
 	/* Every connection, worker and object in flight is an fd. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
@@ -337,11 +348,13 @@ static int start_all(struct supervisor *sv, struct err *err)
 		sv->loop,
 		&(struct serve_child_spec){.name = "wick-node", .path = node, .envp = sv->envp, .listen_fd = -1},
 		on_over, sv);
-	sv->gate = serve_child_start(
-		sv->loop,
-		&(struct serve_child_spec){
-			.name = "wick-gate", .path = gate, .envp = sv->envp, .listen_fd = sv->listen.fd},
-		on_over, sv);
+	sv->gate = serve_child_start(sv->loop,
+				     &(struct serve_child_spec){.name = "wick-gate",
+								.path = gate,
+								.envp = sv->envp,
+								.listen_fd = sv->listen.fd,
+								.nodes_fd = MAX(sv->nodes_fd, 0)},
+				     on_over, sv);
 	if (record(sv, err) < 0)
 		return -1;
 	sv->ready = serve_ready_new(sv->loop, &sv->listen, on_ready, sv);
@@ -362,6 +375,8 @@ static void supervisor_done(struct supervisor *sv)
 		loop_free(sv->loop);
 	}
 	serve_listen_close(&sv->listen);
+	if (sv->nodes_fd >= 0)
+		close(sv->nodes_fd);
 	serve_data_close(&sv->data);
 	for (char **e = sv->envp; e && *e; e++)
 		free(*e);
@@ -378,7 +393,7 @@ void serve_help(struct buf *b)
 
 int serve_main(int argc, char **argv)
 {
-	_cleanup_(supervisor_done) struct supervisor sv = {.data.lock = -1, .listen.fd = -1};
+	_cleanup_(supervisor_done) struct supervisor sv = {.data.lock = -1, .listen.fd = -1, .nodes_fd = -1};
 	struct cli c = {.name = "serve"};
 	struct err err = ERR_NULL;
 	const char *config = NULL;

@@ -47,6 +47,7 @@ struct serve_child_spec {
 	const char *path;
 	char *const *envp;
 	int listen_fd; /* becomes fd 3 (for wick-node of `wick node`: a pipe); -1: none */
+	int nodes_fd;  /* becomes fd 4: where remote nodes dial; 0: none */
 };
 
 /* over(arg) is called when it has ended after serve_child_stop, or has refused to start: it stopped with a status
@@ -56,6 +57,3 @@ struct serve_child *serve_child_start(struct loop *loop, const struct serve_chil
 void serve_child_stop(struct serve_child *c, int signo); /* no more restarts */
 void serve_child_settled(struct serve_child *c); /* it serves: from now on it is started again whatever it stops with */
 struct serve_child *serve_child_free(struct serve_child *c);
-/* Folders with Wick's other programs, ':' between them; malloc'd. */
-char *serve_libexec(void);
-int serve_find_program(const char *libexec, const char *name, char **ret /* malloc'd */, struct err *err);

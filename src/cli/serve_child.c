@@ -76,19 +76,24 @@ static void start(void *arg)
 {
 	struct serve_child *c = arg;
 	char *const argv[] = {(char *)c->spec.name, NULL};
-	struct child_fd fds[] = {{1, 1}, {2, 2}, {c->spec.listen_fd, 3}};
+	struct child_fd fds[4] = {{1, 1}, {2, 2}};
+	size_t n_fds = 2;
 	struct child_spec spec = {
 		.path = c->spec.path,
 		.argv = argv,
 		.envp = c->spec.envp,
 		.fds = fds,
-		.n_fds = c->spec.listen_fd >= 0 ? 3 : 2,
 		/* Signals from the terminal reach the supervisor alone, which stops the others in order. */
 		.new_session = true,
 		.die_with_parent = true,
 	};
 	struct err err = ERR_NULL;
 
+	if (c->spec.listen_fd >= 0)
+		fds[n_fds++] = (struct child_fd){c->spec.listen_fd, 3};
+	if (c->spec.nodes_fd > 0)
+		fds[n_fds++] = (struct child_fd){c->spec.nodes_fd, 4};
+	spec.n_fds = n_fds;
 	c->started_ms = loop_now_ms(c->loop);
 	c->child = child_start(c->loop, &spec, on_exit_of, c, &err);
 	if (c->child)
@@ -139,31 +144,3 @@ struct serve_child *serve_child_free(struct serve_child *c)
 }
 
 /* ---- where programs are ---- */
-
-/* The tree a program was built in comes before the installed one, so that build/wick runs its own. */
-int serve_find_program(const char *libexec, const char *name, char **ret, struct err *err)
-{
-	struct str rest = str_from(libexec), dir;
-
-	while (rest.n > 0) {
-		_cleanup_(freep) char *path = NULL;
-
-		str_cut(rest, ':', &dir, &rest);
-		path = xasprintf("%.*s/%s", STR_ARG(dir), name);
-		if (access(path, X_OK) == 0) {
-			*ret = steal(&path);
-			return 0;
-		}
-	}
-	return err_set(err, 0, "the program %s is missing: looked in %s", name, libexec);
-}
-
-char *serve_libexec(void)
-{
-	_cleanup_(freep) char *self = self_dir();
-	const char *said = getenv("WICK_LIBEXEC");
-
-	if (said && *said)
-		return xstrdup(said);
-	return xasprintf("%s/src/gate:%s/src/node:%s/src/runtime:%s", self, self, self, WICK_LIBEXECDIR);
-}

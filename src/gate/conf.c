@@ -36,9 +36,10 @@ static int read_nodes(struct gate_conf *c, struct err *err)
 int gate_conf_read(struct gate_conf *c, struct err *err)
 {
 	const char *fd = getenv("WICK_LISTEN_FD"), *socket = getenv("WICK_NODE_SOCKET");
+	const char *nodes = getenv("WICK_NODES_FD");
 	uint64_t n;
 
-	*c = (struct gate_conf){.listen_fd = -1};
+	*c = (struct gate_conf){.listen_fd = -1, .nodes_fd = -1};
 	settings_defaults(settings_table, settings_count, &c->s);
 	if (settings_apply_env(settings_table, settings_count, &c->s, environ, err) < 0)
 		return -1;
@@ -47,6 +48,8 @@ int gate_conf_read(struct gate_conf *c, struct err *err)
 	if (!socket || !socket[0])
 		return err_set(err, 0, "WICK_NODE_SOCKET is not set: wick-gate is started by 'wick serve'");
 	c->listen_fd = (int)n;
+	if (nodes && str_to_u64(str_from(nodes), &n) && n <= INT32_MAX)
+		c->nodes_fd = (int)n;
 	c->socket = xstrdup(socket);
 	c->url = c->s.url && c->s.url[0] ? xstrdup(c->s.url) : xasprintf("http://%s", c->s.listen);
 	return read_nodes(c, err);

@@ -7,6 +7,7 @@ struct gate_conf {
 	struct settings s;
 	char *socket;    /* WICK_NODE_SOCKET: the local node's */
 	int listen_fd;   /* WICK_LISTEN_FD: bound and listening, so that a restart of the gate refuses nobody */
+	int nodes_fd;    /* WICK_NODES_FD: the same for remote nodes; -1: they are not listened for */
 	char *url;       /* http://ADDR:PORT */
 	char *nodes_url; /* HOST:PORT how remote nodes reach the gate; NULL: it does not listen for them */
 };

@@ -10,10 +10,12 @@
 #include "gate/node.h"
 #include "net/tcp.h"
 #include "sys/clock.h"
+#include "sys/file.h"
 #include "sys/log.h"
 #include "wire/digest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -149,7 +151,9 @@ static void known(struct node_conn *c)
 	const struct node_record *rec = node_by_key(g, key);
 	const struct node_seen seen = {.address = str_from(h2_peer_address(c->h2)), .version = str_from(c->version)};
 
-	if (rec && !c->token) {
+	/* A node that has joined may still bring its token: it was started with it. A wish for another name needs one.
+	 */
+	if (rec && (!c->token || !c->name[0] || str_eqz(rec->name, c->name))) {
 		node_records_seen(g, rec->name, &seen); /* makes it anew */
 		timer_stop(c->patience);
 		node_link_take(c, node_by_key(g, key));
@@ -297,7 +301,7 @@ struct node_links *node_links_open(struct nodes *ns, struct err *err)
 	struct node_links *ls;
 	char address[TCP_ADDRESS_SIZE];
 
-	if (!s->nodes || !s->nodes[0])
+	if (ns->g->conf.nodes_fd < 0)
 		return NULL;
 	ls = xnew(struct node_links);
 	ls->g = ns->g;
@@ -306,9 +310,11 @@ struct node_links *node_links_open(struct nodes *ns, struct err *err)
 	ls->carriers = carriers_new(ns->g->loop);
 	ls->key = open_key(s->data, err);
 	ls->tls = ls->key ? tls_server_new(ls->key, err) : NULL;
-	ls->fd = ls->tls ? tcp_listen(s->nodes, err) : -1;
-	if (ls->fd < 0)
+	if (!ls->tls)
 		return node_links_free(ls);
+	ls->fd = ns->g->conf.nodes_fd;
+	fcntl(ls->fd, F_SETFD, FD_CLOEXEC);
+	fd_set_nonblock(ls->fd);
 	ls->watch = watch_new(ns->g->loop, ls->fd, WATCH_READ, on_port, ls);
 	tcp_address(ls->fd, address);
 	gate_conf_nodes_port(&ns->g->conf, tcp_port(ls->fd));

@@ -260,7 +260,6 @@ struct node *node_pick_for(struct fn *fn)
 	return node_find(fn->g->nodes, &wish, &choice) ? fn->g->nodes->by_number[choice.node] : NULL;
 }
 
-
 void node_leave(struct worker *w)
 {
 	struct node *n = steal(&w->node);

@@ -62,7 +62,8 @@ static json_t *candidates(const struct gate *g, const struct place_wish *wish)
 
 			best = r == PLACE_FITS || (best != PLACE_FITS && r > best) ? r : best;
 		}
-		json_array_append_new(all, json_pack("{s:s, s:s}", "node", n->name, "verdict", place_reason_name(best)));
+		json_array_append_new(all,
+				      json_pack("{s:s, s:s}", "node", n->name, "verdict", place_reason_name(best)));
 	}
 	return all;
 }
@@ -80,10 +81,9 @@ static json_t *chosen(const struct gate *g, const struct place_wish *wish, const
 		json_set_str(j, "model", d->model);
 		json_object_set_new(j, "slots", json_integer(wish->device->slots ? wish->device->slots : DEVICE_SLOTS));
 		json_object_set_new(j, "memory_mb", json_integer((json_int_t)wish->device->memory_mb));
-		json_object_set_new(
-			j, "rung",
-			json_string(device_rung_name(
-				slice_rung(d, wish->device->slots ? wish->device->slots : DEVICE_SLOTS))));
+		json_object_set_new(j, "rung",
+				    json_string(device_rung_name(
+					    slice_rung(d, wish->device->slots ? wish->device->slots : DEVICE_SLOTS))));
 		json_array_append_new(devices, j);
 	}
 	return json_pack("{s:s, s:o}", "node", n->name, "devices", devices);

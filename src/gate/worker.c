@@ -618,6 +618,8 @@ static void deadline(void *arg)
 	}
 	run_is_late(w, inv);
 	nodes_stop_worker(w, "timeout", 0);
+	if (w->away) /* nobody there could say that it is gone; it is told when it is back */
+		cut(w);
 }
 
 /* ---- what others ask of it ---- */

@@ -86,3 +86,5 @@ int devices_declared_parse(struct str text, struct arena *a, struct device **ret
 /* The same as a document: [{kind, count, memory_mb, files, libraries, env, model, id, pci, driver}], or that array as
  * the member `devices`. */
 int devices_declared_from_json(const json_t *j, struct arena *a, struct device **ret, size_t *n, struct err *err);
+/* Does one of these stand for what was found: of its kind, or by its id? */
+bool device_is_declared(const struct device *declared, size_t n, const struct device *found);

@@ -1,12 +1,13 @@
 /* HTTP/2 over TLS 1.3 on the loop: long-lived streams that carry bytes both ways, many over one connection, none in the
- * way of another. net/h2.c is the only user of nghttp2.
+ * way of another. The files of h2 are the only users of
+ * nghttp2.
  *
  * The two roles are independent: who dialled is the TLS client, and either side may be the one that opens streams (the
  * HTTP client). All on the loop thread. Handlers may call anything here, h2_free too.
  *
  * Memory is bounded on both ways. Out: there is no write; when the connection can send, it asks the stream's `pull` for
  * bytes. In: the peer sends no more than a window of what h2_consumed has not said to be used, for each stream and for
- * the connection together. */
+ * the connection together. Beside windows a connection takes about 200 KiB. */
 #pragma once
 
 #include "base/kv.h"
@@ -73,7 +74,8 @@ const char *h2_peer_fingerprint(const struct h2 *c); /* from `up` on */
 const char *h2_peer_address(const struct h2 *c);     /* "192.0.2.7:41234" */
 uint32_t h2_rtt_us(const struct h2 *c); /* 0: not known yet. Smoothed, of pings; before one, of the handshake */
 
-/* Client. NULL: the connection is not up, or the peer said that it takes no more. Headers are copied. */
+/* Client. NULL: the connection is not up, the peer said that it takes no more, or method, path (from '/' on) or a
+ * header is none that may be sent. All is copied. More than the peer takes at once wait for their turn. */
 struct h2_stream *h2_request(struct h2 *c, const char *method, const char *path, const struct kv *headers,
 			     size_t n_headers, const struct h2_stream_handler *h, void *arg);
 /* Takes a request without answering yet: its data come, its answer follows with h2_respond. */

@@ -47,6 +47,7 @@ struct side {
 	size_t n_ends;
 	char *path;
 	unsigned refuse;                   /* requests are reset, not answered */
+	bool later;                        /* requests are not answered here */
 	void (*on_request)(struct end *e); /* before it is answered */
 	void (*on_up)(struct side *s);
 	void (*on_down)(struct side *s);
@@ -151,7 +152,7 @@ static struct end *end_new(struct side *side)
 	return e;
 }
 
-static struct end *ask(struct side *side, const char *path)
+static _unused_ struct end *ask(struct side *side, const char *path)
 {
 	struct end *e = end_new(side);
 	const struct kv headers[] = {{STR("x-wick"), STR("yes")}};
@@ -161,7 +162,7 @@ static struct end *ask(struct side *side, const char *path)
 	return e;
 }
 
-static void say(struct end *e, const char *text)
+static _unused_ void say(struct end *e, const char *text)
 {
 	buf_adds(&e->out, text);
 	h2_wake(e->s);
@@ -195,7 +196,7 @@ static void side_request(void *arg, struct h2 *c, struct h2_stream *st, struct s
 	e->echo = true;
 	if (s->on_request)
 		s->on_request(e);
-	if (e->s)
+	if (e->s && !s->later)
 		h2_respond(st, 200, (struct kv[]){{STR("x-node"), STR("n")}}, 1, &end_handler, e);
 }
 

@@ -504,5 +504,9 @@ void tcp_tune(int fd, unsigned timeout_ms)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+void tcp_far(int fd)
+{
 	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3);
 }

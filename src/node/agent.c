@@ -162,13 +162,18 @@ static void on_changed(void *arg)
 	status_soon(arg);
 }
 
+void agent_devices_to(struct gate_link *g)
+{
+	g->ops->say(g, LINK_DEVICES, no_id, json_pack("{s:o}", "devices", pool_devices(g->agent->pool)));
+}
+
 static void on_devices(void *arg)
 {
 	struct agent *a = arg;
 
 	for (struct gate_link *g = gate_links_first(&a->links); !a->leaving && g; g = gate_links_next(g))
 		if (!g->gone)
-			g->ops->say(g, LINK_DEVICES, no_id, json_pack("{s:o}", "devices", pool_devices(a->pool)));
+			agent_devices_to(g);
 }
 
 static void on_empty(void *arg)

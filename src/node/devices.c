@@ -63,14 +63,6 @@ struct devices {
 
 /* ---- the list ---- */
 
-static bool is_declared(const struct devices *d, const struct device *found)
-{
-	for (size_t i = 0; i < d->n_declared; i++)
-		if (str_eq(d->declared[i].kind, found->kind) || str_eq(d->declared[i].id, found->id))
-			return true;
-	return false;
-}
-
 static bool equal_lists(const struct device *a, size_t n_a, const struct device *b, size_t n_b)
 {
 	if (n_a != n_b)
@@ -191,7 +183,7 @@ static int take(struct devices *d, struct str text, struct err *err)
 	all = json_array();
 	json_array_foreach(found, i, o)
 	{
-		if (device_from_json(&one, o, &a, NULL) == 0 && !is_declared(d, &one) &&
+		if (device_from_json(&one, o, &a, NULL) == 0 && !device_is_declared(d->declared, d->n_declared, &one) &&
 		    !takes_place_of_known(d, &one) && !lists_id(all, one.id))
 			json_array_append(all, o);
 	}

@@ -26,7 +26,7 @@
 #define READY_MS       10000
 #define IDLE_MS        60000
 #define PAUSE_FIRST_MS 500
-#define PAUSE_MAX_MS   30000
+#define PAUSE_MAX_MS   4000 /* less than who waits does */
 #define STEADY_MS      30000
 
 struct daemon;

@@ -3,6 +3,7 @@ is tested elsewhere: here a record of a node is put into the store of a stopped 
 import hashlib
 import base64
 import json
+import re
 import sqlite3
 import time
 
@@ -38,7 +39,7 @@ def add_node(wick, name, key=KEY, **more):
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory):
     from conftest import Wick
-    w = Wick(tmp_path_factory.mktemp("tokens") / "data", "--nodes", "127.0.0.1:9443")
+    w = Wick(tmp_path_factory.mktemp("tokens") / "data", "--nodes", "127.0.0.1:0")
     yield w
     w.stop()
     assert not w.sanitizer_reports(), w.log()
@@ -49,9 +50,10 @@ def test_a_token(gate):
     made = post(gate, "/_wick/tokens", {"name": "gpu1", "labels": ["lab", "a=1"], "ttl_s": 600, "uses": 2})
     prefix, ident, secret = made["token"].split("_", 2)
     assert prefix == "wickt" and ident == made["id"] and len(base64.urlsafe_b64decode(secret + "=")) == 32
-    assert made["url"] == "127.0.0.1:9443"
-    command = f"wick node --join 127.0.0.1:9443 --token {made['token']}"
-    assert made["command"] == (command + f" --fingerprint {made['fingerprint']}" if made["fingerprint"] else command)
+    host, port = made["url"].split(":")
+    assert host == "127.0.0.1" and int(port) > 0 and made["fingerprint"].startswith("SHA256:")
+    assert made["command"] == (f"wick node --join {made['url']} --token {made['token']} "
+                               f"--fingerprint {made['fingerprint']}")
     assert before + 600000 <= made["expires_ms"] <= time.time() * 1000 + 600000
     (told,) = [t for t in get(gate, "/_wick/tokens")["tokens"] if t["id"] == ident]
     assert (told["name"], told["labels"], told["uses"], told["used"]) == ("gpu1", ["a=1", "lab"], 2, 0)
@@ -108,8 +110,8 @@ def test_without_listening(wick):
 
 
 def test_settings(new_wick, tmp_path):
-    gate = new_wick("--nodes", "0.0.0.0:9443", "--url", "https://wick.example.org/x")
-    assert post(gate, "/_wick/tokens", {})["url"] == "wick.example.org:9443"
+    gate = new_wick("--nodes", "0.0.0.0:0", "--url", "https://wick.example.org/x")
+    assert re.fullmatch(r"wick\.example\.org:[1-9]\d*", post(gate, "/_wick/tokens", {})["url"])
     gate.stop()
     gate.args += ["--nodes-url", "nodes.example.org:443"]
     gate.start()
@@ -128,7 +130,7 @@ def test_wrong_settings(wick, tmp_path, flag, value, message):
 
 
 def test_nodes(new_wick):
-    gate = new_wick("--nodes", "127.0.0.1:9443")
+    gate = new_wick("--nodes", "127.0.0.1:0")
     (own,) = get(gate, "/_wick/nodes")["nodes"]
     assert own["up"] and own["state"] == "up" and "key" not in own
     assert "own" in post(gate, f"/_wick/nodes/{own['name']}", {"drained": True}, 404)["message"]
@@ -159,7 +161,7 @@ def test_nodes(new_wick):
 
 
 def test_only_the_hash_is_stored(new_wick):
-    gate = new_wick("--nodes", "127.0.0.1:9443")
+    gate = new_wick("--nodes", "127.0.0.1:0")
     made = post(gate, "/_wick/tokens", {})
     secret = base64.urlsafe_b64decode(made["token"].split("_", 2)[2] + "=")
     gate.stop()
@@ -174,7 +176,7 @@ def test_only_the_hash_is_stored(new_wick):
 
 
 def test_commands(new_wick):
-    gate = new_wick("--nodes", "127.0.0.1:9443")
+    gate = new_wick("--nodes", "127.0.0.1:0")
     gate.stop()
     add_node(gate, "gpu1")
     gate.start()
@@ -199,7 +201,7 @@ def test_token_command(gate):
     said = gate.run("token", "--name", "gpu1", "--label", "a=1", "--label", "lab", "--uses", "0", "--ttl", "7d")
     assert said.returncode == 0
     (line,) = said.stdout.splitlines()
-    assert line.startswith("wick node --join 127.0.0.1:9443 --token wickt_")
+    assert re.match(r"wick node --join 127\.0\.0\.1:\d+ --token wickt_", line)
     assert "named gpu1" in said.stderr and "any number of nodes" in said.stderr and "--nodes-url" in said.stderr
     ident = line.split("wickt_")[1].split("_")[0]
     (row,) = [r.split() for r in gate.run("token", "--list").stdout.splitlines() if r.startswith(ident)]
