@@ -30,8 +30,10 @@ struct park *park_free(struct park *p);
 /* Starts wick-park ahead of the first ask, so that this does not wait for the driver: when a worker that may be parked
  * starts. No-op when it runs. -1: err. */
 int park_start(struct park *p, struct err *err);
-/* Parks (on) or wakes a worker. done is called once, never in here, unless the worker is forgotten before. pid: in this
- * process's pid namespace. */
+/* Parks (on) or wakes a worker: of its first process (pid, in this process's pid namespace) and its descendants those
+ * that use CUDA; a worker in which none does is an error. done is called once, never in here, unless the worker is
+ * forgotten before. The driver needs the worker's own threads for it, so one that is frozen (its control group) must be
+ * thawed until done is called, else it hangs. The copy is the worker's memory: its control group must have room. */
 void park_ask(struct park *p, int pid, bool on, park_done *done, void *arg);
 /* The worker has ended (or its owner has): nobody is called for it any more. Must be called before pid can be used
  * anew, for one that is parked or asked for. */

@@ -11,7 +11,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +28,9 @@
 #define LOCKED    1
 #define PARKED    2
 #define FILE_SIZE ((size_t)65536)
+
+/* The stand-in is mapped here, and so in the workers, which are forks. */
+static void *cuda_handle;
 
 struct answers {
 	struct told *t;
@@ -45,6 +50,7 @@ struct told {
 	struct answers answers[8];
 	int wanted, given, lost_wanted, n_lost, lost[WORKERS];
 	char *why;
+	bool others; /* this process has children that are not of struct told */
 };
 
 static void guard(void *arg)
@@ -128,18 +134,23 @@ static void ask(struct told *t, int worker, bool on, size_t slot)
 	assert_int_equal(t->given, before);
 }
 
-/* The state that the driver has of a worker. */
-static int state_of(const struct told *t, int worker)
+/* The state that the driver has of a process. */
+static int state_of_pid(const struct told *t, int wanted)
 {
 	FILE *f = fopen(t->file, "r");
 	int pid, state, found = RUNNING;
 
 	while (f && fscanf(f, "%d %d", &pid, &state) == 2)
-		if (pid == t->pids[worker])
+		if (pid == wanted)
 			found = state;
 	if (f)
 		fclose(f);
 	return found;
+}
+
+static int state_of(const struct told *t, int worker)
+{
+	return state_of_pid(t, t->pids[worker]);
 }
 
 static size_t calls(const struct told *t, const char *call)
@@ -174,8 +185,7 @@ static void stop(struct told *t)
 		kill(t->pids[i], SIGKILL);
 		assert_int_equal(waitpid(t->pids[i], NULL, 0), t->pids[i]);
 	}
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-	assert_int_equal(errno, ECHILD);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), t->others ? 0 : -1);
 	timer_free(t->guard);
 	loop_free(t->l);
 	for (size_t i = 0; i < ARRAY_SIZE(t->answers); i++)
@@ -250,7 +260,9 @@ static void test_refused(void **unused)
 		{"lock=600", "lock: device not ready (CUDA_ERROR_NOT_READY)", true, RUNNING},
 		{"checkpoint=801", "checkpoint: operation not supported (CUDA_ERROR_NOT_SUPPORTED)", true, RUNNING},
 		{"checkpoint=12345", "checkpoint: an error of the CUDA driver (12345)", true, RUNNING},
-		{"checkpoint=999 unlock=999", "it stays locked", true, LOCKED},
+		{"checkpoint=999 unlock=999",
+		 "it stays locked (unlock: unknown error (CUDA_ERROR_UNKNOWN)): checkpoint: unknown error", true,
+		 LOCKED},
 		{"state=1", "state: invalid argument (CUDA_ERROR_INVALID_VALUE)", true, RUNNING},
 		{"restore=999", "restore: unknown error (CUDA_ERROR_UNKNOWN)", false, PARKED},
 		{"unlock=999", "unlock: unknown error", false, LOCKED},
@@ -289,9 +301,135 @@ static void test_no_process(void **unused)
 	ask(&t, 0, true, 1);
 	await(&t, 2, 0);
 	assert_false(t.answers[0].ok);
-	assert_non_null(strstr(t.answers[0].error, "CUDA_ERROR_INVALID_VALUE"));
+	assert_non_null(strstr(t.answers[0].error, "is not there"));
 	assert_true(t.answers[1].ok);
 	stop(&t);
+}
+
+/* A worker's first process starts the one that uses CUDA, on a thread at that, and this one starts two more: one that
+ * does and one that does not. */
+struct tree_pipes {
+	int say, hold; /* pids and the end of this are read by the test; ends with the test's end */
+};
+
+static void say_pid(const struct tree_pipes *p)
+{
+	int pid = (int)getpid();
+
+	if (write(p->say, &pid, sizeof(pid)) != sizeof(pid))
+		_exit(1);
+}
+
+static _noreturn_ void wait_for_end(const struct tree_pipes *p)
+{
+	char c;
+
+	close(p->say);
+	_exit(read(p->hold, &c, 1) == 0 ? 0 : 1);
+}
+
+static void *start_users(void *arg)
+{
+	const struct tree_pipes *p = arg;
+
+	if (fork() != 0)
+		return NULL;
+	say_pid(p);
+	if (fork() == 0)
+		say_pid(p);
+	else if (fork() == 0)
+		dlclose(cuda_handle);
+	wait_for_end(p);
+}
+
+/* Returns the first process; users NULL: it is the only one. */
+static int start_worker(int *users, int *hold)
+{
+	int said[2], held[2], pid;
+	char c;
+
+	assert_int_equal(pipe(said), 0);
+	assert_int_equal(pipe(held), 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		struct tree_pipes p = {said[1], held[0]};
+		pthread_t thread;
+
+		close(held[1]);
+		if (users && (pthread_create(&thread, NULL, start_users, &p) != 0 || pthread_join(thread, NULL) != 0))
+			_exit(1);
+		dlclose(cuda_handle);
+		wait_for_end(&p);
+	}
+	close(said[1]);
+	close(held[0]);
+	for (size_t i = 0; users && i < 2; i++)
+		assert_int_equal(read(said[0], &users[i], sizeof(int)), sizeof(int));
+	/* Its end: each has let go of what it does not use. */
+	assert_int_equal(read(said[0], &c, 1), 0);
+	close(said[0]);
+	*hold = held[1];
+	return pid;
+}
+
+static void test_tree(void **unused)
+{
+	size_t files = open_files();
+	struct told t;
+	int users[2], hold, worker = start_worker(users, &hold);
+
+	start(&t, cuda(), "", LIMIT_MS);
+	t.others = true;
+	park_ask(t.park, worker, true, done, &t.answers[0]);
+	await(&t, 1, 0);
+	assert_true(t.answers[0].ok);
+	assert_int_equal(state_of_pid(&t, users[0]), PARKED);
+	assert_int_equal(state_of_pid(&t, users[1]), PARKED);
+	assert_int_equal(calls(&t, "lock"), 2);
+	assert_int_equal(calls(&t, "checkpoint"), 2);
+	park_ask(t.park, worker, false, done, &t.answers[0]);
+	await(&t, 1, 0);
+	assert_true(t.answers[0].ok);
+	assert_int_equal(state_of_pid(&t, users[0]), RUNNING);
+	assert_int_equal(state_of_pid(&t, users[1]), RUNNING);
+	stop(&t);
+
+	/* The second cannot be parked: the first, which was, is woken again. */
+	start(&t, cuda(), "checkpoint@2=999", LIMIT_MS);
+	t.others = true;
+	park_ask(t.park, worker, true, done, &t.answers[0]);
+	await(&t, 1, 0);
+	assert_false(t.answers[0].ok);
+	assert_non_null(strstr(t.answers[0].error, "process "));
+	assert_non_null(strstr(t.answers[0].error, ": checkpoint: unknown error (CUDA_ERROR_UNKNOWN)"));
+	assert_int_equal(calls(&t, "checkpoint"), 2);
+	assert_int_equal(calls(&t, "restore"), 1);
+	assert_int_equal(calls(&t, "unlock"), 2);
+	assert_int_equal(state_of_pid(&t, users[0]), RUNNING);
+	assert_int_equal(state_of_pid(&t, users[1]), RUNNING);
+	stop(&t);
+	close(hold);
+	assert_int_equal(waitpid(worker, NULL, 0), worker);
+	assert_int_equal(open_files(), files);
+}
+
+/* Nothing of this worker is on a device. */
+static void test_no_cuda(void **unused)
+{
+	struct told t;
+	int hold, worker = start_worker(NULL, &hold);
+
+	start(&t, cuda(), "", LIMIT_MS);
+	t.others = true;
+	park_ask(t.park, worker, true, done, &t.answers[0]);
+	await(&t, 1, 0);
+	assert_false(t.answers[0].ok);
+	assert_non_null(strstr(t.answers[0].error, "do not use CUDA"));
+	assert_int_equal(calls(&t, "lock"), 0);
+	stop(&t);
+	close(hold);
+	assert_int_equal(waitpid(worker, NULL, 0), worker);
 }
 
 static void test_hang(void **unused)
@@ -526,6 +664,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_order),
+		cmocka_unit_test(test_tree),           cmocka_unit_test(test_no_cuda),
 		cmocka_unit_test(test_refused),        cmocka_unit_test(test_no_process),
 		cmocka_unit_test(test_hang),           cmocka_unit_test(test_hanging_start),
 		cmocka_unit_test(test_crash),          cmocka_unit_test(test_killed),
@@ -534,6 +673,8 @@ int main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	cuda_handle = dlopen(cuda(), RTLD_NOW);
+	assert_non_null(cuda_handle);
 	loop_free(loop_new()); /* what libuv opens once for the process is open before descriptors are counted */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,9 +6,13 @@
  *   node:       park PID | wake PID | state PID
  *   wick-park:  ok PID US STATE        STATE as CUDA's, a word ("running", "locked", "checkpointed"); US: how long it
  *                                      took, in microseconds
- *            or error PID TEXT         it was not done. A process that could not be parked runs on, where the driver
- * can or error 0 TEXT           that line was no request One answer for each request, in their order. PID as wick-park
- * sees it. wick-park ends when its input does. */
+ *            or error PID TEXT         it was not done. A worker that could not be parked runs on,
+ *                                      where the driver can
+ *            or error 0 TEXT           that line was no request
+ *
+ * One answer for each request, in their order. PID is a worker's first process, as wick-park sees it; meant are that
+ * one and its descendants, those which use CUDA. STATE is "mixed" where they differ. wick-park ends when its input
+ * does. */
 #pragma once
 
 #include "base/buf.h"

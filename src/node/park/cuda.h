@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define CUDA_LIBRARY "libcuda.so.1"
+#define CUDA_FILE    "libcuda.so" /* its file is named libcuda.so.VERSION */
 
 typedef int CUresult;
 #define CUDA_SUCCESS               0

@@ -5,14 +5,16 @@
  *	wick-park [--lock-ms N]      requests on standard input, answers on standard output: wire/park.h
  *	WICK_CUDA                    for tests: another library in the place of libcuda.so.1
  *
- * A process is parked by lock (its calls of CUDA wait from then on; what runs on the device is finished) and checkpoint
- * (its device memory goes to host memory, its devices are given back), and woken by restore and unlock. All state is
- * the driver's and the process's own, none is here. A call of the driver may hang; nothing is done about that here: the
+ * PID is a worker's first process; what is parked is all of its processes that use CUDA. A process is parked by lock
+ * (its calls of CUDA wait from then on; what runs on the device is finished) and checkpoint (its device memory goes to
+ * host memory, its devices are given back), and woken by restore and unlock. All state is the driver's and the
+ * process's own, none is here. A call of the driver may hang; nothing is done about that here: the
  * node has a deadline and kills this process. It keeps the node's rights, for the driver must reach other processes,
  * and reads nothing but the node's lines. It ends when its input does. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/park/cuda.h"
+#include "node/park/tree.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "wire/park.h"
@@ -35,6 +37,7 @@ struct driver {
 	CUDA_FUNCTIONS(MEMBER)
 #undef MEMBER
 	unsigned lock_ms;
+	struct str library; /* what processes that use CUDA have mapped: the beginning of the file's name */
 };
 
 /* "lock: device not ready (CUDA_ERROR_NOT_READY)". Driver functions give no text for numbers they do not know. */
@@ -57,6 +60,7 @@ static int open_driver(struct driver *d, int *version, struct err *err)
 	CUresult r;
 
 	*version = 0;
+	d->library = path == named ? str_from(strrchr(path, '/') ? strrchr(path, '/') + 1 : path) : STR(CUDA_FILE);
 	if (!library)
 		return err_set(err, 0, "the CUDA driver is not here: %s", dlerror());
 #define LOOK_UP(name, parameters)                                                                                      \
@@ -92,63 +96,122 @@ static const char *state_name(CUprocessState s)
 	return "other"; /* of a driver that is newer than this list */
 }
 
-static int get_state(const struct driver *d, int pid, CUprocessState *ret, struct err *err)
-{
-	CUresult r = d->cuCheckpointProcessGetState(pid, ret);
+/* The processes of a worker, all of which are parked or woken together. */
+struct group {
+	int pids[TREE_MAX];
+	CUprocessState states[TREE_MAX];
+	size_t n;
+};
 
-	return r == CUDA_SUCCESS ? 0 : fail(d, err, "state", r);
+/* Names the process where there are several; of one the node knows whom it asked for. */
+static int fail_of(const struct driver *d, const struct group *g, size_t i, const char *what, CUresult r,
+		   struct err *err)
+{
+	fail(d, err, what, r);
+	return g->n == 1 ? -1 : err_wrap(err, "process %d", g->pids[i]);
 }
 
-/* A process that cannot be parked runs on: where its lock cannot be taken back the node must end it, so the text says
- * so. */
-static int park(const struct driver *d, int pid, CUprocessState now, struct err *err)
+static int get_states(const struct driver *d, struct group *g, struct err *err)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		CUresult r = d->cuCheckpointProcessGetState(g->pids[i], &g->states[i]);
+
+		if (r != CUDA_SUCCESS)
+			return fail_of(d, g, i, "state", r, err);
+	}
+	return 0;
+}
+
+/* What they have in common. */
+static const char *state_of(const struct group *g)
+{
+	for (size_t i = 1; i < g->n; i++)
+		if (g->states[i] != g->states[0])
+			return "mixed";
+	return state_name(g->states[0]);
+}
+
+/* All are locked before the memory of the first goes: they may share some. */
+static int park(const struct driver *d, struct group *g, struct err *err)
 {
 	CUcheckpointLockArgs lock = {.timeoutMs = d->lock_ms};
-	CUresult r, back;
 
-	if (now != CU_PROCESS_STATE_LOCKED) {
-		r = d->cuCheckpointProcessLock(pid, &lock);
+	for (size_t i = 0; i < g->n; i++) {
+		CUresult r;
+
+		if (g->states[i] == CU_PROCESS_STATE_LOCKED || g->states[i] == CU_PROCESS_STATE_CHECKPOINTED)
+			continue;
+		r = d->cuCheckpointProcessLock(g->pids[i], &lock);
 		if (r != CUDA_SUCCESS)
-			return fail(d, err, "lock", r);
+			return fail_of(d, g, i, "lock", r, err);
+		g->states[i] = CU_PROCESS_STATE_LOCKED;
 	}
-	r = d->cuCheckpointProcessCheckpoint(pid, NULL);
-	if (r == CUDA_SUCCESS)
+	for (size_t i = 0; i < g->n; i++) {
+		CUresult r;
+
+		if (g->states[i] == CU_PROCESS_STATE_CHECKPOINTED)
+			continue;
+		r = d->cuCheckpointProcessCheckpoint(g->pids[i], NULL);
+		if (r != CUDA_SUCCESS)
+			return fail_of(d, g, i, "checkpoint", r, err);
+		g->states[i] = CU_PROCESS_STATE_CHECKPOINTED;
+	}
+	return 0;
+}
+
+static int wake(const struct driver *d, struct group *g, struct err *err)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		CUresult r;
+
+		if (g->states[i] == CU_PROCESS_STATE_LOCKED || g->states[i] == CU_PROCESS_STATE_RUNNING)
+			continue;
+		r = d->cuCheckpointProcessRestore(g->pids[i], NULL);
+		if (r != CUDA_SUCCESS)
+			return fail_of(d, g, i, "restore", r, err);
+		g->states[i] = CU_PROCESS_STATE_LOCKED;
+	}
+	for (size_t i = 0; i < g->n; i++) {
+		CUresult r;
+
+		if (g->states[i] == CU_PROCESS_STATE_RUNNING)
+			continue;
+		r = d->cuCheckpointProcessUnlock(g->pids[i], NULL);
+		if (r != CUDA_SUCCESS)
+			return fail_of(d, g, i, "unlock", r, err);
+		g->states[i] = CU_PROCESS_STATE_RUNNING;
+	}
+	return 0;
+}
+
+/* A worker that cannot be parked runs on; where that cannot be had either the text says so. */
+static int park_or_wake(const struct driver *d, struct group *g, struct err *err)
+{
+	_cleanup_(err_done) struct err second = ERR_NULL;
+
+	if (park(d, g, err) == 0)
 		return 0;
-	fail(d, err, "checkpoint", r);
-	back = d->cuCheckpointProcessUnlock(pid, NULL);
-	if (back != CUDA_SUCCESS)
-		err_wrap(err, "it stays locked (unlock failed with %d)", back);
+	if (wake(d, g, &second) < 0)
+		err_wrap(err, "it stays %s (%s)", state_of(g), second.msg);
 	return -1;
 }
 
-static int wake(const struct driver *d, int pid, CUprocessState now, struct err *err)
+/* What the processes are is asked first: to park what is parked, or to wake what is awake, is done already and no
+ * error; and those whose helper ended between two calls are only locked, from where both ways are open. */
+static int serve(const struct driver *d, const struct park_request *q, struct group *g, struct err *err)
 {
-	CUresult r;
-
-	if (now != CU_PROCESS_STATE_LOCKED) {
-		r = d->cuCheckpointProcessRestore(pid, NULL);
-		if (r != CUDA_SUCCESS)
-			return fail(d, err, "restore", r);
-	}
-	r = d->cuCheckpointProcessUnlock(pid, NULL);
-	return r == CUDA_SUCCESS ? 0 : fail(d, err, "unlock", r);
-}
-
-/* What the process was before is asked first: to park one that is parked, or to wake one that is awake, is done already
- * and no error; and one whose helper ended between two calls is only locked, from where both ways are open. */
-static int serve(const struct driver *d, const struct park_request *q, CUprocessState *state, struct err *err)
-{
-	CUprocessState done = q->verb == PARK_VERB_PARK ? CU_PROCESS_STATE_CHECKPOINTED : CU_PROCESS_STATE_RUNNING;
+	bool on = q->verb == PARK_VERB_PARK;
+	CUprocessState done = on ? CU_PROCESS_STATE_CHECKPOINTED : CU_PROCESS_STATE_RUNNING;
 	int r;
 
-	if (get_state(d, q->pid, state, err) < 0)
+	if (tree_find(q->pid, d->library, g->pids, &g->n, err) < 0 || get_states(d, g, err) < 0)
 		return -1;
-	if (q->verb == PARK_VERB_STATE || *state == done)
+	if (q->verb == PARK_VERB_STATE)
 		return 0;
-	r = q->verb == PARK_VERB_PARK ? park(d, q->pid, *state, err) : wake(d, q->pid, *state, err);
-	if (r < 0 || get_state(d, q->pid, state, err) < 0)
+	r = on ? park_or_wake(d, g, err) : wake(d, g, err);
+	if (r < 0 || get_states(d, g, err) < 0)
 		return -1;
-	return *state == done ? 0 : err_set(err, 0, "it is %s after that", state_name(*state));
+	return strcmp(state_of(g), state_name(done)) == 0 ? 0 : err_set(err, 0, "it is %s after that", state_of(g));
 }
 
 static int answer(const struct park_answer *a)
@@ -164,16 +227,16 @@ static int take_line(const struct driver *d, struct str line)
 	_cleanup_(err_done) struct err err = ERR_NULL;
 	struct park_answer a = {.said = PARK_ERROR, .text = STR("that is none of park PID, wake PID, state PID")};
 	struct park_request q;
-	CUprocessState state = CU_PROCESS_STATE_RUNNING;
+	struct group g = {.n = 0};
 	uint64_t begun = clock_mono_us();
 
 	if (!park_request_parse(&q, line))
 		return answer(&a);
 	a.pid = q.pid;
-	if (serve(d, &q, &state, &err) == 0) {
+	if (serve(d, &q, &g, &err) == 0) {
 		a.said = PARK_OK;
 		a.us = clock_mono_us() - begun;
-		a.state = str_from(state_name(state));
+		a.state = str_from(state_of(&g));
 	} else {
 		a.text = str_from(err.msg);
 	}

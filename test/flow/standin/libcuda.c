@@ -6,7 +6,8 @@
  *                             process that was ever not running; a test may read and write it between calls
  *   WICK_STANDIN_CUDA_FAULTS  what goes wrong: "CALL=HOW" with blanks between. CALL is init, version, state, lock,
  *                             checkpoint, restore or unlock; HOW is a CUresult that it returns, hang, crash, or for
- *                             version the number. "lock=600" is a process whose work does not end in time
+ *                             version the number; CALL@N=HOW is only the Nth such call. "lock=600" is a process whose
+ *                             work does not end in time
  *   WICK_STANDIN_CUDA_LOG     a file: each call of a process appends a line "CALL PID"
  *
  * Built a second time with WITHOUT_CHECKPOINT: a driver that is too old to have these calls. */
@@ -26,23 +27,38 @@
 
 static int started;
 
-/* The fault of a call: 0 where it has none. */
+static CUresult go_wrong(const char *how)
+{
+	if (strncmp(how, "hang", 4) == 0)
+		for (;;)
+			pause();
+	if (strncmp(how, "crash", 5) == 0) {
+		signal(SIGABRT, SIG_DFL);
+		abort();
+	}
+	return atoi(how);
+}
+
+/* The fault of a call, or none. */
 static CUresult fault(const char *call, CUresult none)
 {
+	static struct {
+		const char *call;
+		long n;
+	} counts[8]; /* there are seven calls */
 	const char *at = getenv("WICK_STANDIN_CUDA_FAULTS");
-	size_t n = strlen(call);
+	size_t n = strlen(call), c = 0;
 
+	while (counts[c].call && strcmp(counts[c].call, call) != 0)
+		c++;
+	counts[c].call = call;
+	counts[c].n++;
 	while (at && *at) {
-		if (strncmp(at, call, n) == 0 && at[n] == '=') {
-			if (strncmp(at + n + 1, "hang", 4) == 0)
-				for (;;)
-					pause();
-			if (strncmp(at + n + 1, "crash", 5) == 0) {
-				signal(SIGABRT, SIG_DFL);
-				abort();
-			}
-			return atoi(at + n + 1);
-		}
+		const char *is = strchr(at, '=');
+
+		if (is && strncmp(at, call, n) == 0 &&
+		    (at + n == is || (at[n] == '@' && strtol(at + n + 1, NULL, 10) == counts[c].n)))
+			return go_wrong(is + 1);
 		at += strcspn(at, " ");
 		at += strspn(at, " ");
 	}
