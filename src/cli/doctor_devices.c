@@ -30,7 +30,7 @@ static void check_nvidia(struct doctor *d, const json_t *facts, size_t cards)
 static void check_files(struct doctor *d, const struct device *one)
 {
 	for (size_t i = 0; i < one->n_files; i++) {
-		_cleanup_(freep) char *path = str_dup(one->files[i]), *mend = NULL;
+		_cleanup_(freep) char *path = str_dup(one->files[i]);
 
 		if (access(path, F_OK) < 0) {
 			if (one->source == DEVICE_NVML && i > 1)

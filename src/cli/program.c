@@ -102,16 +102,9 @@ char *program_folders(void)
 char *program_find(const char *name, struct err *err)
 {
 	_cleanup_(freep) char *folders = program_folders();
-	struct str rest = str_from(folders), dir;
+	char *path = file_find_program(folders, name);
 
-	while (rest.n > 0) {
-		_cleanup_(freep) char *path = NULL;
-
-		str_cut(rest, ':', &dir, &rest);
-		path = xasprintf("%.*s/%s", STR_ARG(dir), name);
-		if (access(path, X_OK) == 0)
-			return steal(&path);
-	}
-	err_set(err, 0, "the program %s is missing: looked in %s", name, folders);
-	return NULL;
+	if (!path)
+		err_set(err, 0, "the program %s is missing: looked in %s", name, folders);
+	return path;
 }

@@ -79,7 +79,9 @@ bool node_pick(struct worker *w);
 struct node *node_pick_for(struct fn *fn); /* where one would be started; NULL: nowhere */
 /* Books what a worker held before this gate was there. False: that is not to be had. */
 bool node_pick_past(struct worker *w, struct node *n, const json_t *slices);
-void node_leave(struct worker *w); /* its node, giving back what it held; nothing when it has none */
+void node_lend(struct worker *w);       /* what it holds is others' to have */
+bool node_hold_again(struct worker *w); /* false: others have it */
+void node_leave(struct worker *w);      /* its node, giving back what it held; nothing when it has none */
 void node_wish(const struct fn *fn, struct place_wish *ret);
 bool node_find(struct nodes *ns, const struct place_wish *wish, struct place_choice *choice);
 json_t *node_leases_json(const struct worker *w); /* for START */

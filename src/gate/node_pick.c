@@ -119,7 +119,7 @@ static const struct device *device_of(const struct node *n, struct str id)
 static void hold_again(struct node *n)
 {
 	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w)) {
-		for (size_t i = 0; i < w->n_leases; i++) {
+		for (size_t i = 0; w->holds && i < w->n_leases; i++) {
 			struct slice_book *b = book_of(n, w->leases[i].device);
 
 			if (!b || !slice_book_hold(b, &w->leases[i]))
@@ -225,6 +225,7 @@ static void own_leases(struct worker *w, const struct node *n)
 static void settle(struct worker *w, struct node *n)
 {
 	own_leases(w, n);
+	w->holds = true;
 	w->node = n;
 	node_workers_push(&n->workers, w);
 	bits_set(&w->fn->code_on, n->number);
@@ -260,15 +261,41 @@ struct node *node_pick_for(struct fn *fn)
 	return node_find(fn->g->nodes, &wish, &choice) ? fn->g->nodes->by_number[choice.node] : NULL;
 }
 
+void node_lend(struct worker *w)
+{
+	for (size_t i = 0; w->holds && i < w->n_leases; i++)
+		place_index_give_back(w->node->nodes->index, w->node->number, &w->leases[i]);
+	w->holds = false;
+}
+
+/* The same devices: what was moved out of one goes back there. */
+bool node_hold_again(struct worker *w)
+{
+	struct node *n = w->node;
+	size_t held = 0;
+
+	for (; held < w->n_leases; held++) {
+		struct slice_book *b = book_of(n, w->leases[held].device);
+
+		if (!b || !slice_book_hold(b, &w->leases[held]))
+			break;
+	}
+	w->holds = held == w->n_leases;
+	while (!w->holds && held-- > 0)
+		slice_book_give_back(book_of(n, w->leases[held].device), &w->leases[held]);
+	node_refresh(n);
+	return w->holds;
+}
+
 void node_leave(struct worker *w)
 {
-	struct node *n = steal(&w->node);
+	struct node *n = w->node;
 
 	if (!n)
 		return;
 	node_workers_remove(&n->workers, w);
-	for (size_t i = 0; i < w->n_leases; i++)
-		place_index_give_back(n->nodes->index, n->number, &w->leases[i]);
+	node_lend(w);
+	w->node = NULL;
 	free(w->leases);
 	w->leases = NULL;
 	w->n_leases = 0;

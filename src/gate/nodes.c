@@ -203,6 +203,9 @@ size_t node_message(struct node *n, enum link_message type, const uint8_t id[sta
 		devices(n, body);
 		break;
 	case LINK_PARKED:
+		if (w)
+			worker_parked(w, json_get_bool(body, "on", false),
+				      json_string_value(json_object_get(body, "error")));
 		break;
 	case LINK_HELLO:
 	case LINK_START:
@@ -429,6 +432,12 @@ void nodes_freeze(const struct worker *w, bool on)
 {
 	if (w->node)
 		node_say(w->node, LINK_FREEZE, w->id, json_pack("{s:b}", "on", on), NULL, 0);
+}
+
+void nodes_park(const struct worker *w, bool on)
+{
+	if (w->node)
+		node_say(w->node, LINK_PARK, w->id, json_pack("{s:b}", "on", on), NULL, 0);
 }
 
 void nodes_stop_worker(const struct worker *w, const char *reason, unsigned grace_ms)

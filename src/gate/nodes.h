@@ -17,6 +17,7 @@ bool nodes_start_worker(struct gate *g, struct worker *w);
 void nodes_stop_worker(const struct worker *w, const char *reason, unsigned grace_ms);
 /* An idle worker gets no CPU until it is thawed; thawing is said with the INVOKE, not waited for. */
 void nodes_freeze(const struct worker *w, bool on);
+void nodes_park(const struct worker *w, bool on);
 /* f was deployed: its packages are unpacked before the first call needs them, where it will run. */
 void nodes_prepare(struct gate *g, const struct function *f);
 /* A worker imported these of the machine's own modules (FRAME_KEY_IMPORTS). */

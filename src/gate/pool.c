@@ -12,7 +12,8 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#define FREEZE_AFTER_MS 1000   /* idle for so long: no CPU any more */
+#define FREEZE_AFTER_MS 1000 /* idle for so long: no CPU any more */
+#define PARKED_MS       3600000
 #define RELIEF_MAX      16     /* workers ended in a second because memory is short */
 #define YOUNG_US        100000 /* a start that takes longer does not wait for a core */
 
@@ -27,7 +28,8 @@ const char *worker_state_name(enum worker_state s)
 {
 	static const char *const names[WORKER_STATES] = {
 		[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init", [WORKER_IDLE] = "idle",
-		[WORKER_BUSY] = "busy",       [WORKER_AWAY] = "away", [WORKER_ENDING] = "ending",
+		[WORKER_BUSY] = "busy",       [WORKER_AWAY] = "away", [WORKER_PARKED] = "parked",
+		[WORKER_ENDING] = "ending",
 	};
 
 	return names[s];
@@ -41,7 +43,7 @@ static bool is_starting(enum worker_state s)
 /* Counts with those that its function has. */
 static bool is_live(enum worker_state s)
 {
-	return s != WORKER_ENDING && s != WORKER_AWAY;
+	return s != WORKER_ENDING && s != WORKER_AWAY && s != WORKER_PARKED;
 }
 
 /* ---- sums ---- */
@@ -262,7 +264,7 @@ static bool is_in_the_way(const struct worker *w, const struct fn *fn)
 {
 	const struct slice_wish *d = &fn->opt.device;
 
-	if (!w->node || w->fn == fn)
+	if (!w->node || (w->fn == fn && w->state != WORKER_ENDING))
 		return false;
 	if (!d->n_kinds)
 		return true;
@@ -288,13 +290,15 @@ void pool_make_place(struct fn *fn)
 
 	for (size_t i = 0; map_next(&p->by_id, &i, &id, &any);) {
 		w = any;
-		if (w->state == WORKER_ENDING && is_in_the_way(w, fn))
+		if ((w->state == WORKER_ENDING || (w->state == WORKER_PARKED && w->holds)) && is_in_the_way(w, fn))
 			return;
 	}
 	w = first_in_the_way(pool_list_first(&p->frozen), fn);
 	if (!w)
 		w = first_in_the_way(pool_list_first(&p->idle), fn);
-	if (w)
+	if (w && w->fn->opt.device.park && w->n_leases)
+		worker_park(w);
+	else if (w)
 		worker_end(w, "its place is needed");
 }
 
@@ -310,6 +314,22 @@ static void end_idle(struct pool_list *l, int64_t now)
 			idle_ms = (int64_t)w->g->conf.s.worker_idle_ms;
 		if (now - w->idle_since_ms >= idle_ms && !is_kept(w))
 			worker_end(w, "idle");
+	}
+}
+
+/* They hold memory of the host only, but not for ever. */
+static void end_parked(struct pool *p, int64_t now)
+{
+	struct worker *w;
+	struct str id;
+	void *any;
+
+	if (!p->sums.workers[WORKER_PARKED])
+		return;
+	for (size_t i = 0; map_next(&p->by_id, &i, &id, &any);) {
+		w = any;
+		if (w->state == WORKER_PARKED && !w->holds && now - w->idle_since_ms >= PARKED_MS)
+			worker_end(w, "parked for too long");
 	}
 }
 
@@ -332,6 +352,7 @@ void pool_tend(struct gate *g)
 
 	end_idle(&p->frozen, now);
 	end_idle(&p->idle, now);
+	end_parked(p, now);
 	relieve(g);
 	while ((w = pool_list_first(&p->idle)) && now - w->idle_since_ms >= FREEZE_AFTER_MS) {
 		pool_list_remove(&p->idle, w);

@@ -251,6 +251,16 @@ static void set_hungry(struct fn *fn, bool hungry)
 	}
 }
 
+/* Of its parked workers the last used whose slice can be had. */
+static bool wake_one(struct fn *fn)
+{
+	struct worker *w = worker_list_last(&fn->workers[WORKER_PARKED]);
+
+	while (w && !worker_wake(w))
+		w = worker_list_prev(w);
+	return w != NULL;
+}
+
 /* Up to `most` invocations given or workers started. False: it could get nothing. The caller holds a reference. */
 static bool serve(struct fn *fn, unsigned most)
 {
@@ -276,7 +286,7 @@ static bool serve(struct fn *fn, unsigned most)
 	set_timer(fn, d.again_us);
 	got += n;
 	for (; n > 0; n--) {
-		if (worker_start(fn, fn->queue.n == 0))
+		if (wake_one(fn) || worker_start(fn, fn->queue.n == 0))
 			continue;
 		/* There is room, but on no node that is fit for it. What is freed for it will call again. */
 		fn->reason = WAIT_NO_PLACE;

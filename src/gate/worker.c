@@ -693,7 +693,48 @@ void worker_end(struct worker *w, const char *reason)
 	nodes_stop_worker(w, reason, idle ? 2000 : 0);
 }
 
+void worker_park(struct worker *w)
+{
+	pool_thaw(w);
+	worker_set_state(w, WORKER_PARKED, "its slice is needed");
+	nodes_park(w, true);
+}
+
+/* It is on its way until the node says that its memory is back. */
+bool worker_wake(struct worker *w)
+{
+	if (w->holds || w->away || !w->node || !node_hold_again(w))
+		return false;
+	w->asked_us = clock_mono_us();
+	worker_set_state(w, WORKER_INIT, "it is needed");
+	w->deadline_us = 0;
+	set_deadline(w, w->asked_us + w->g->conf.s.init_limit_ms * 1000);
+	nodes_park(w, false);
+	return true;
+}
+
 /* ---- reports of the node ---- */
+
+void worker_parked(struct worker *w, bool on, const char *error)
+{
+	if (error && w->state != WORKER_ENDING) {
+		log_info("worker %s of %.*s cannot be %s (%s); it is ended", w->id_text, STR_ARG(w->fn->def.name),
+			 on ? "parked" : "woken", error);
+		worker_end(w, "cannot be parked");
+		return;
+	}
+	if (on && w->state == WORKER_PARKED) {
+		node_lend(w);
+		w->idle_since_ms = clock_wall_ms();
+		queue_room(w->g);
+	} else if (!on && w->state == WORKER_INIT) {
+		timer_stop(w->deadline);
+		w->deadline_us = 0;
+		worker_set_state(w, WORKER_IDLE, "woken");
+		queue_pump(w->fn);
+		queue_room(w->g);
+	}
+}
 
 static void process_runs(struct worker *w)
 {
@@ -743,7 +784,7 @@ void worker_away(struct worker *w, bool away)
 		return;
 	}
 	worker_set_state(w, w->before, "its node is back");
-	if (w->state == WORKER_IDLE && (w->retiring || w->fn->stale))
+	if ((w->state == WORKER_IDLE || w->state == WORKER_PARKED) && (w->retiring || w->fn->stale))
 		worker_end(w, "the function was changed");
 }
 

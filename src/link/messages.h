@@ -68,7 +68,7 @@
 	X(DEVICES, 43, TO_GATE, "the devices are others, or were measured anew: {devices: [...]} as in HELLO")         \
 	X(NEED, 44, TO_GATE, "a package is needed that is not here: {sha256: hex}")                                    \
 	X(PARK, 46, TO_NODE, "an idle worker gives its device memory back, or takes it again: {on: bool}")             \
-	X(PARKED, 47, TO_GATE, "{on: bool, us, memory_mb} or {error}: what came of PARK")
+	X(PARKED, 47, TO_GATE, "{on: bool, us}, {error} too where it failed: what came of PARK")
 
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };

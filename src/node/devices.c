@@ -6,7 +6,6 @@
 #include "node/devices.h"
 
 #include "base/mem.h"
-#include "node/libexec.h"
 #include "node/usage.h"
 #include "sys/child.h"
 #include "sys/file.h"
@@ -469,7 +468,7 @@ struct devices *devices_new(struct loop *l, const struct node_conf *conf, const 
 	for (; d->n < json_array_size(d->all); d->n++)
 		if (device_from_json(&d->list[d->n], json_array_get(d->all, d->n), &d->arena, err) < 0)
 			return devices_free(d);
-	d->path = libexec_find(conf->libexec, PROGRAM);
+	d->path = file_find_program(conf->libexec, PROGRAM);
 	if (d->path)
 		timer_set(d->again, 0);
 	else

@@ -296,7 +296,7 @@ static void on_hello_message(struct gate_remote *g, const json_t *body)
 	bool first = !g->joined;
 
 	if (time_ms)
-		g->clock_off_ms = clock_wall_ms() - time_ms;
+		g->clock_off_ms = clock_wall_ms() - time_ms - (g->h2 ? h2_rtt_us(g->h2) / 2000 : 0);
 	if ((g->clock_off_ms > CLOCK_OFF_MAX || g->clock_off_ms < -CLOCK_OFF_MAX) && !g->clock_said) {
 		g->clock_said = true;
 		log_warn(

@@ -16,7 +16,8 @@ import time
 import pytest
 
 import lane
-from test_node import Exited, Node, package, ready, until
+from conftest import until
+from test_node import Node, ready
 
 DEVICES = 43  # link/messages.h
 PROGRAM = lane.BUILD / "src/node/wick-devices"
@@ -718,3 +719,111 @@ def test_an_mps_daemon_that_does_not_start(on, tmp_path, mps):
     assert r["type"] == "Device.Unavailable" and "MPS daemon" in r["error"]
     mps.fail.unlink()
     assert m.worker([{"device": "GPU-0", "slots": 3}], {"app.py": MPS_SEES}).invoke({}).json["mark"] == "shared"
+
+
+# ---- through the gate ----
+
+# Stands between the gate and the real node: every START asks for a slice, and who was started is told to the test.
+BETWEEN = """#!/usr/bin/python3
+import array, json, os, socket, subprocess, sys, threading
+sys.path.insert(0, %(flow)r)
+import lane
+os.environ.update(%(env)r)
+path = os.environ["WICK_NODE_SOCKET"]
+os.environ["WICK_NODE_SOCKET"] = path + ".real"
+node = subprocess.Popen([%(node)r])
+server = socket.socket(socket.AF_UNIX)
+if os.path.exists(path):
+    os.unlink(path)
+server.bind(path)
+server.listen()
+
+def send(sock, data, fds):
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sent = sock.sendmsg([data], ancillary)
+    sock.sendall(data[sent:])
+    for fd in fds:
+        os.close(fd)
+
+def receive(sock):
+    data, fds, _, _ = socket.recv_fds(sock, 1 << 16, 16)
+    return data, list(fds)
+
+def orders(gate, real):
+    decoder, waiting = lane.Decoder(), []
+    while True:
+        data, fds = receive(gate)
+        if not data:
+            real.shutdown(socket.SHUT_RDWR)
+            return
+        waiting += fds
+        decoder.feed(data)
+        while (frame := decoder.frame()):
+            n = frame.number(lane.LINK_FDS) if lane.LINK_FDS in frame.meta else 0
+            body = bytes(frame.body)
+            if frame.kind == lane.START:
+                body = json.dumps({**json.loads(body), "slices": %(slices)r}).encode()
+            send(real, lane.encode(frame.kind, frame.id, frame.meta, body), waiting[:n])
+            del waiting[:n]
+
+def reports(real, gate):
+    decoder = lane.Decoder()
+    while True:
+        data, fds = receive(real)
+        if not data:
+            gate.shutdown(socket.SHUT_RDWR)
+            return
+        decoder.feed(data)
+        while (frame := decoder.frame()):
+            if frame.kind == lane.STARTED:
+                with open(%(started)r, "a") as f:
+                    f.write("%%d\\n" %% frame.json["pid"])
+        send(gate, data, fds)
+
+def serve():
+    while True:
+        gate, _ = server.accept()
+        real = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                real.connect(path + ".real")
+                break
+            except OSError:
+                if node.poll() is not None:
+                    return
+        threading.Thread(target=orders, args=(gate, real), daemon=True).start()
+        threading.Thread(target=reports, args=(real, gate), daemon=True).start()
+
+import signal
+signal.signal(signal.SIGTERM, lambda *_: node.terminate())
+threading.Thread(target=serve, daemon=True).start()
+sys.exit(node.wait())
+"""
+
+
+def test_the_caller_hears_that_it_was_out_of_device_memory(new_wick, tmp_path):
+    nvidia_files(tmp_path)
+    env, started, flow = machine(tmp_path, CARD.format(0, 1)), tmp_path / "started", pathlib.Path(__file__).parent
+    (tmp_path / "libexec").mkdir()
+    program = tmp_path / "libexec/wick-node"
+    program.write_text(BETWEEN % {
+        "flow": str(flow), "env": {**env, "WICK_BUILD": str(lane.BUILD)}, "node": str(lane.BUILD / "src/node/wick-node"),
+        "started": str(started), "slices": [{"device": "GPU-0", "slots": 2, "memory_mb": 1000}]})
+    program.chmod(0o755)
+    w = new_wick(env={"WICK_LIBEXEC": ":".join([str(program.parent), *(
+        str(lane.BUILD / "src" / room) for room in ("gate", "node", "runtime"))])})
+    name = w.deploy("import os, time\ndef handler(event, context):\n    time.sleep(event.get('s', 0))\n"
+                    "    return os.environ['WICK_SLICE']\n")
+    # Until the card is found, its slices are refused.
+    until(lambda: w.invoke(name)[0] == "2/8", "the card is found")
+
+    def over():
+        """False: the node saw it before it was called, and another took its place."""
+        pids = started.read_text().split()
+        write(tmp_path, CARD.format(0, 1), *("process=0 pid=%s memory=1001" % pid for pid in pids))
+        payload, answer = w.invoke(name, {"s": 5})
+        return (payload, answer) if "FunctionError" in answer else None
+
+    payload, answer = until(over, "a worker is over its memory")
+    assert payload["errorType"] == "OutOfDeviceMemory", payload
+    assert "1001 MiB" in payload["errorMessage"] and "1000" in payload["errorMessage"]

@@ -239,6 +239,10 @@ static void merge(struct probe *p, const json_t *o)
 	struct device *d = cpu ? NULL : same_card(p, pci, name);
 	uint64_t memory = (uint64_t)MAX(json_get_int(o, "memory_mb", 0), 0);
 
+	/* PoCL tells what is free just now. */
+	if (cpu)
+		memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+
 	if (d && d->source == DEVICE_PCI) {
 		d->model = arena_str(&p->a, name);
 		d->memory_mb = d->memory_mb ? d->memory_mb : memory;
