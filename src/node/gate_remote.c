@@ -31,7 +31,7 @@
 #define GREET_MS         15000 /* from the connection to /_wick/link */
 #define AGAIN_FIRST_MS   200
 #define AGAIN_MAX_MS     10000
-#define FLAPPING_MS      800 /* the most that one is waited for after a connection that was of use, if not for long */
+#define FLAPPING_MS      400 /* the most that one is waited for after a connection that was of use, if not for long */
 #define STEADY_US        1000000 /* a connection that held for so long was one: the next is tried at once */
 #define REDIAL_US        500000  /* younger attempts are left alone when the network changes */
 #define AWAY_AGAIN_MS    1000
