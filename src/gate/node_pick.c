@@ -64,13 +64,14 @@ static void add_label(struct node *n, struct str label, size_t *cap)
 static void describe_labels(struct node *n)
 {
 	const json_t *own = json_object_get(n->hello, "labels");
+	size_t n_own = MIN(json_array_size(own), (size_t)NODE_LABELS_MAX);
 	const struct node_record *rec = n->link ? node_by_name(n->g, str_from(n->name)) : NULL;
-	size_t cap = 1 + json_array_size(own) + (rec ? rec->n_labels : 0);
+	size_t cap = 1 + n_own + (rec ? rec->n_labels : 0);
 
 	n->place.labels = arena_new_n(&n->arena, struct str, cap);
 	n->place.n_labels = 0;
 	add_label(n, str_from(n->name), &cap);
-	for (size_t i = 0; i < json_array_size(own); i++)
+	for (size_t i = 0; i < n_own; i++)
 		if (json_is_string(json_array_get(own, i)))
 			add_label(n, str_from(json_string_value(json_array_get(own, i))), &cap);
 	for (size_t i = 0; rec && i < rec->n_labels; i++)
@@ -81,7 +82,11 @@ static void describe_devices(struct node *n)
 {
 	const json_t *list = json_object_get(n->hello, "devices");
 	bool share = json_get_bool(n->hello, "share_roles", false);
-	size_t n_all = json_array_size(list);
+	size_t n_all = MIN(json_array_size(list), (size_t)DEVICES_MAX);
+
+	if (n_all < json_array_size(list))
+		log_warn("node %s says that it has %zu devices; the first %zu are taken", n->name,
+			 json_array_size(list), n_all);
 
 	n->devices = arena_new_n(&n->arena, struct device, n_all);
 	n->place.devices = arena_new_n(&n->arena, struct slice_book, n_all);

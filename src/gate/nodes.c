@@ -15,6 +15,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* More of either is nobody's: sums of all nodes stay numbers, whatever a node says. */
+#define NODE_MEMORY_MAX_MB (1ll << 40)
+#define NODE_CPUS_MAX      65536
+
 const uint8_t node_no_id[16];
 
 /* ---- all together ---- */
@@ -114,6 +118,11 @@ static void set_why(struct node *n, const char *why)
 	n->why = why ? xstrdup(why) : NULL;
 }
 
+static uint64_t said_mb(const json_t *body, const char *member)
+{
+	return (uint64_t)MIN(MAX(json_get_int(body, member, 0), (int64_t)0), (int64_t)NODE_MEMORY_MAX_MB);
+}
+
 void node_hello(struct node *n, const json_t *body)
 {
 	int64_t protocol = json_get_int(body, "protocol", 0);
@@ -123,8 +132,8 @@ void node_hello(struct node *n, const json_t *body)
 			 LINK_PROTOCOL);
 	json_decref(n->hello);
 	n->hello = json_deep_copy(body);
-	n->memory_mb = (uint64_t)MAX(json_get_int(body, "memory_mb", 0), (int64_t)0);
-	n->cpus = (unsigned)MAX(json_get_int(body, "cpus", 1), (int64_t)1);
+	n->memory_mb = said_mb(body, "memory_mb");
+	n->cpus = (unsigned)MIN(MAX(json_get_int(body, "cpus", 1), (int64_t)1), (int64_t)NODE_CPUS_MAX);
 	n->memory_free_mb = n->memory_mb;
 	n->state = NODE_UP;
 	set_why(n, NULL);
@@ -139,7 +148,7 @@ static void status(struct node *n, const json_t *body)
 
 	json_decref(n->status);
 	n->status = json_deep_copy(body);
-	n->memory_free_mb = (uint64_t)MAX(json_get_int(body, "memory_free_mb", 0), (int64_t)0);
+	n->memory_free_mb = said_mb(body, "memory_free_mb");
 	node_refresh(n);
 	if (n->memory_free_mb > before)
 		queue_pump_all(n->g);
