@@ -300,9 +300,11 @@ void remote_workers_detached(struct remote_workers *rs)
 	}
 }
 
-static bool is_idle(const struct remote_worker *w)
+/* One that is parked would first have to be woken, which a gate that does not know it does not do. */
+static bool is_idle(const struct remote_workers *rs, const struct remote_worker *w)
 {
-	return !w->gone && !w->stopped && w->holder && holder_is_idle(w->holder);
+	return !w->gone && !w->stopped && w->holder && holder_is_idle(w->holder) &&
+	       !pool_is_parked(pool_of(rs), rs->link, w->id);
 }
 
 static json_t *about_kept(const struct remote_worker *w)
@@ -326,7 +328,7 @@ void remote_workers_renew(struct remote_workers *rs, json_t **kept)
 	do {
 		end = NULL;
 		for (size_t i = 0; !end && map_next(&rs->by_id, &i, &key, &value);)
-			if (!kept || !is_idle(value))
+			if (!kept || !is_idle(rs, value))
 				end = value;
 		if (end) {
 			pool_drop(pool_of(rs), rs->link, end->id);
