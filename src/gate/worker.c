@@ -485,11 +485,17 @@ static void run_frame(struct worker *w, const struct frame *f, struct invocation
 	}
 }
 
+/* Word of a remote worker's exit may overtake what it said before on its lane. */
+static struct invocation *in_hand(const struct worker *w, const uint8_t id[static 16])
+{
+	return w->state == WORKER_BUSY || w->exited ? worker_invocation(w, id) : NULL;
+}
+
 static void lane_frame(void *arg, const struct frame *f)
 {
 	static const uint8_t none[16];
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, f->id) : NULL;
+	struct invocation *inv = in_hand(w, f->id);
 	struct meta m;
 
 	read_meta(f, &m);
@@ -545,7 +551,7 @@ static void run_is_late(struct worker *w, struct invocation *inv)
 static void lane_late(void *arg, const uint8_t id[static 16])
 {
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, id) : NULL;
+	struct invocation *inv = in_hand(w, id);
 
 	if (inv && !w->late)
 		run_is_late(w, inv);

@@ -100,13 +100,19 @@ static void control_send(struct gate_remote *g, enum link_message type, const ui
 	carrier_send(g->control, (enum frame_type)type, id, STR_NULL, STR_NULL, buf_str(&text));
 }
 
+/* Is said anew when the gateway is back, or means nothing then. */
+static bool passes(enum link_message type)
+{
+	return type == LINK_STATUS || type == LINK_DEVICES || type == LINK_DOOR || type == LINK_NEED;
+}
+
 static void remote_say(struct gate_link *link, enum link_message type, const uint8_t id[static 16], json_t *body)
 {
 	struct gate_remote *g = remote_of(link);
 	_cleanup_json_ json_t *j = body;
 
 	/* Nobody remembers this node yet, or what is said is out of date by the time that it is read. */
-	if (!j || !*g->epoch || (!g->attached && (type == LINK_STATUS || type == LINK_DOOR)))
+	if (!j || !*g->epoch || (!g->attached && passes(type)))
 		return;
 	control_send(g, type, id, j);
 }
@@ -494,6 +500,7 @@ static void on_link(struct gate_remote *g, struct h2_stream *s)
 		free(steal(&g->trouble));
 	remote_workers_attached(g->workers);
 	fetches_up(fetches_of(g), &g->link);
+	agent_devices_to(&g->link);
 	agent_status_to(&g->link);
 }
 

@@ -123,7 +123,8 @@ static void on_stop(void *arg, struct holder *h, uint64_t grace_ms, const char *
 {
 	struct remote_worker *w = arg;
 
-	log_info("a worker of %.*s ends: %s", STR_ARG(json_get_str(w->about, "function", STR("?"))), why);
+	if (!grace_ms)
+		log_info("a worker of %.*s is ended: %s", STR_ARG(json_get_str(w->about, "function", STR("?"))), why);
 	pool_stop(pool_of(w->set), w->set->link, w->id, grace_ms);
 }
 
