@@ -266,6 +266,12 @@ void node_link_take(struct node_conn *c, const struct node_record *rec)
 	struct node_link *l = n ? n->link : link_new(c->links, rec->name);
 	bool resume = c->resume && l->greeted && strcmp(l->epoch, c->epoch) == 0;
 
+	/* It goes on where this gate has just given up (node_away ended since it was asked): it is to be asked anew,
+	 * under another epoch. */
+	if (c->resume && !resume) {
+		node_conn_close(c, "what was kept of the node was given up; dial again");
+		return;
+	}
 	timer_stop(l->away);
 	if (l->conn)
 		node_conn_close(steal(&l->conn), "the node has dialled again");

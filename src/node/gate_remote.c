@@ -31,6 +31,7 @@
 #define GREET_MS         15000 /* from the connection to /_wick/link */
 #define AGAIN_FIRST_MS   200
 #define AGAIN_MAX_MS     10000
+#define FLAPPING_MS      400 /* the most that one is waited for after a connection that was of use, if not for long */
 #define STEADY_US        1000000 /* a connection that held for so long was one: the next is tried at once */
 #define REDIAL_US        500000  /* younger attempts are left alone when the network changes */
 #define AWAY_AGAIN_MS    1000
@@ -193,8 +194,7 @@ static void remote_lost(struct gate_remote *g, const char *what, const char *rea
 	say_trouble(g, was ? "is lost" : what, reason);
 	if (was) {
 		timer_set(g->away, g->set->conf->gate_away_ms);
-		if (clock_mono_us() - g->attached_us > STEADY_US)
-			g->wait_ms = 0;
+		g->wait_ms = clock_mono_us() - g->attached_us > STEADY_US ? 0 : MIN(g->wait_ms, (uint64_t)FLAPPING_MS);
 	}
 	timer_set(g->timer, jitter(g->wait_ms));
 	g->wait_ms = g->wait_ms ? MIN(g->wait_ms * 2, (uint64_t)AGAIN_MAX_MS) : AGAIN_FIRST_MS;

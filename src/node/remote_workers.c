@@ -282,7 +282,16 @@ bool remote_workers_connection(struct remote_workers *rs, struct str path, struc
 
 void remote_workers_attached(struct remote_workers *rs)
 {
+	struct str key;
+	void *value;
+
 	rs->attached_us = clock_mono_us();
+	for (size_t i = 0; map_next(&rs->by_id, &i, &key, &value);) {
+		const struct remote_worker *w = value;
+
+		if (w->door)
+			door_again(w->door);
+	}
 }
 
 void remote_workers_detached(struct remote_workers *rs)
