@@ -1,5 +1,5 @@
-/* Any bytes as what the other side of a carrier says, in pieces; the first byte says how long they are. Whole frames may
- * come of them, in both of a carrier's lives: the same bytes once more after the connection was lost. */
+/* Any bytes as what the other side of a carrier says, in pieces; the first byte says how long they are. Whole frames
+ * may come of them, in both of a carrier's lives: the same bytes once more after the connection was lost. */
 #include "link/carrier.h"
 
 #include <assert.h>
