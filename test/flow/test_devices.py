@@ -150,6 +150,24 @@ def test_a_lost_card_is_in_trouble(tmp_path):
     assert found["nvidia-1"]["trouble"] == "it fell off the bus" and found["nvidia-1"]["lost"]
 
 
+def test_a_card_that_needs_a_reset_is_in_trouble(tmp_path):
+    found = by_id(look(machine(tmp_path, CARD.format(0, 1), CARD.format(1, 2) + " fails=16", CARD.format(2, 3) + " fails=3",
+                               CARD.format(3, 4) + " fails=4")))
+    assert found["GPU-1"]["trouble"] == "its driver says: Stand-in error" and "lost" not in found["GPU-1"]
+    # No memory of its own (3), or none that the unprivileged are told (4): a card like any other.
+    assert all("trouble" not in found[i] and not found[i].get("memory_mb") for i in ("GPU-2", "GPU-3"))
+
+
+def test_all_processes_are_told_however_many(tmp_path):
+    lines = ["process=0 pid=%d memory=1" % (i + 2) for i in range(600)]
+    env = machine(tmp_path, CARD.format(0, 1), "process=0 pid=1", *lines)
+    document = look(env)
+    assert by_id(document)["GPU-0"]["processes"] == 601
+    assert [o["pid"] for o in document["processes"]] == list(range(1, 602))
+    # Its memory is not available.
+    assert "memory_mb" not in document["processes"][0] and document["processes"][600]["memory_mb"] == 1
+
+
 def test_the_pci_bus(tmp_path):
     env = machine(tmp_path, CARD.format(0, 1))
     pci_device(tmp_path, "0000:01:00.0", "0x030200", "0x10de", "0x2335", "nvidia")  # NVML knows it
