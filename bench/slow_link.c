@@ -41,7 +41,7 @@ struct way {
 	struct piece *pieces;
 	size_t first, n;
 	uint64_t line_free_ns;
-	bool ended;   /* from has said its last */
+	bool ended; /* from has said its last */
 	bool readable, writable;
 };
 
@@ -93,7 +93,8 @@ static void watch(int fd, size_t index)
 
 static int dial(uint16_t port)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in sa = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
