@@ -7,13 +7,14 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "node/mps.h"
+#include "model/slice.h"
 #include "node/slice_box.h"
 #include "sys/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define SHARES_MAX 16 /* devices of one worker */
+#define SHARES_MAX SLICE_WHOLE_MAX /* devices of one worker */
 
 struct slice_hold {
 	struct list_link on_list;
