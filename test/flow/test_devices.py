@@ -706,6 +706,21 @@ def test_mps_holds_fractions(on, tmp_path, mps):
     m.node.start()
 
 
+def test_a_client_of_mps_that_lifts_its_limit_is_ended(on, tmp_path, mps):
+    """The limits are in its own environment; what it really uses is looked at as well."""
+    nvidia_files(tmp_path)
+    m = on(CARD.format(0, 1), WICK_MPS_CONTROL=str(mps.program))
+    m.found("GPU-0")
+    greedy = m.worker([{"device": "GPU-0", "slots": 2, "memory_mb": 1000}])
+    modest = m.worker([{"device": "GPU-0", "slots": 2, "memory_mb": 1000}])
+    # In both lists, and in one: each is counted once.
+    write(tmp_path, CARD.format(0, 1), "process=0 pid=%d memory=900" % modest.pid, "client=0 pid=%d memory=900" % modest.pid,
+          "client=0 pid=%d memory=1001" % greedy.pid)
+    e = m.gate.exited(greedy)
+    assert e["device_type"] == "OutOfDeviceMemory" and "1001 MiB" in e["device_error"]
+    assert modest.invoke([]).json["env"]["WICK_SLICE_RUNG"] == "mps"
+
+
 def test_a_whole_card_needs_no_mps(on, tmp_path, mps):
     nvidia_files(tmp_path)
     m = on(CARD.format(0, 1), WICK_MPS_CONTROL=str(mps.program))

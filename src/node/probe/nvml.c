@@ -69,6 +69,8 @@ struct nvml_attributes { /* nvmlDeviceAttributes_t */
 	X(temperature, "nvmlDeviceGetTemperature", (card c, int sensor, unsigned *celsius))                            \
 	X(power, "nvmlDeviceGetPowerUsage", (card c, unsigned *milliwatt))                                             \
 	X(processes, "nvmlDeviceGetComputeRunningProcesses_v3", (card c, unsigned *n, struct nvml_process *ret))       \
+	X(mps_processes, "nvmlDeviceGetMPSComputeRunningProcesses_v3",                                                 \
+	  (card c, unsigned *n, struct nvml_process *ret))                                                             \
 	X(mig_mode, "nvmlDeviceGetMigMode", (card c, unsigned *current, unsigned *pending))                            \
 	X(mig_max, "nvmlDeviceGetMaxMigDeviceCount", (card c, unsigned *n))                                            \
 	X(mig_by_index, "nvmlDeviceGetMigDeviceHandleByIndex", (card c, unsigned i, card *ret))                        \
@@ -227,33 +229,56 @@ void probe_mig_files(struct probe *p, unsigned minor, unsigned gi, unsigned ci, 
 
 /* ---- a card ---- */
 
+typedef int process_call(card c, unsigned *n, struct nvml_process *ret);
+
 /* How many there are is known when they did not fit, and may be more by the next call. */
-static void look_at_processes(struct probe *p, const struct nvml *n, card c, struct device *d)
+static unsigned list_processes(struct probe *p, process_call *call, card c, struct nvml_process **ret)
 {
-	struct nvml_process *list;
 	unsigned count, room = PROCESSES_FIRST;
 	int r;
 
 	for (;;) {
-		list = arena_new_n(&p->a, struct nvml_process, room);
+		*ret = arena_new_n(&p->a, struct nvml_process, room);
 		count = room;
-		r = CALL(n, processes, c, &count, list);
+		r = call ? call(c, &count, *ret) : NVML_NOT_SUPPORTED;
 		if (r != NVML_INSUFFICIENT_SIZE || room == PROCESSES_MAX)
 			break;
 		room = MIN(MAX(count, room) * 2, PROCESSES_MAX);
 	}
-	if (r != NVML_SUCCESS)
-		return;
-	d->processes = MIN(count, room);
-	for (unsigned i = 0; i < d->processes; i++) {
-		json_t *o = json_pack("{s:I}", "pid", (json_int_t)list[i].pid);
+	return r == NVML_SUCCESS ? MIN(count, room) : 0;
+}
 
-		json_set_str(o, "device", d->id);
-		if (list[i].memory != NVML_NOT_AVAILABLE)
-			json_object_set_new(o, "memory_mb",
-					    json_integer((json_int_t)((list[i].memory + (1 << 20) - 1) >> 20)));
-		json_array_append_new(p->processes, o);
-	}
+static bool is_among(const struct nvml_process *list, unsigned n, unsigned pid)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].pid == pid)
+			return true;
+	return false;
+}
+
+static void add_process(struct probe *p, const struct nvml_process *one, struct device *d)
+{
+	json_t *o = json_pack("{s:I}", "pid", (json_int_t)one->pid);
+
+	json_set_str(o, "device", d->id);
+	if (one->memory != NVML_NOT_AVAILABLE)
+		json_object_set_new(o, "memory_mb", json_integer((json_int_t)((one->memory + (1 << 20) - 1) >> 20)));
+	json_array_append_new(p->processes, o);
+	d->processes++;
+}
+
+/* Clients of MPS have a list of their own; whether a driver tells them in both is not documented. */
+static void look_at_processes(struct probe *p, const struct nvml *n, card c, struct device *d)
+{
+	struct nvml_process *list, *clients;
+	unsigned n_list = list_processes(p, n->processes, c, &list);
+	unsigned n_clients = list_processes(p, n->mps_processes, c, &clients);
+
+	for (unsigned i = 0; i < n_list; i++)
+		add_process(p, &list[i], d);
+	for (unsigned i = 0; i < n_clients; i++)
+		if (!is_among(list, n_list, clients[i].pid))
+			add_process(p, &clients[i], d);
 }
 
 static bool is_lost(struct device *d, int code)

@@ -8,6 +8,7 @@
  *                                                        what nvmlDeviceGetMemoryInfo returns
  *   instance=0 uuid=MIG-1 name=NVIDIA_H200_MIG_1g.18gb memory=18000 gi=1 ci=0      of card 0, in order
  *   process=0 pid=123 memory=512                         on card 0; without memory: it is not available
+ *   client=0 pid=124 memory=512                          the same of a client of MPS
  *   hang=memory, crash=memory                            the call nvmlDeviceGetMemoryInfo does that; also count, init
  */
 #include <signal.h>
@@ -282,13 +283,13 @@ int nvmlDeviceGetPowerUsage(card c, unsigned *ret)
 	return r;
 }
 
-int nvmlDeviceGetComputeRunningProcesses_v3(card c, unsigned *n, struct process *ret)
+static int processes(card c, const char *section, unsigned *n, struct process *ret)
 {
 	char line[LINE_BYTES], which[16], value[32];
 	unsigned room = *n;
 
 	snprintf(which, sizeof(which), "%u", number_of(c) - 1);
-	for (*n = 0; find("process", which, *n, line); (*n)++) {
+	for (*n = 0; find(section, which, *n, line); (*n)++) {
 		if (*n >= room)
 			continue;
 		ret[*n] = (struct process){.memory = ~0ull, .gpu_instance = ~0u, .compute_instance = ~0u};
@@ -298,6 +299,16 @@ int nvmlDeviceGetComputeRunningProcesses_v3(card c, unsigned *n, struct process 
 			ret[*n].memory = strtoull(value, NULL, 10) << 20;
 	}
 	return *n > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v3(card c, unsigned *n, struct process *ret)
+{
+	return processes(c, "process", n, ret);
+}
+
+int nvmlDeviceGetMPSComputeRunningProcesses_v3(card c, unsigned *n, struct process *ret)
+{
+	return processes(c, "client", n, ret);
 }
 
 int nvmlDeviceGetMigMode(card c, unsigned *current, unsigned *pending)
