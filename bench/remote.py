@@ -2,7 +2,7 @@
 """Remote nodes beside the gateway's own: one gateway, one function, placed here or there by its tag wick:place. All of it
 on this machine: a remote node joins over TLS on the loopback, or through bench/slow_link.c, which is a far or a slow
 network in user space (what it adds by itself is measured, too). Rounds are interleaved.
-  bench/remote.py [--rounds 5] [--seconds 3] [--only warm,far,large,fair,join,outage]"""
+  bench/remote.py [--rounds 5] [--seconds 3] [--only warm,far,large,fair,join,outage,blackhole]"""
 import argparse
 import json
 import os
@@ -338,7 +338,104 @@ def outage(b):
     place.stop()
 
 
-PHASES = {"warm": warm, "far": far, "large": large, "fair": fair, "join": join, "outage": outage}
+# ---- a network that loses everything ----
+
+class Router:
+    """A network namespace between this one and the node's, which stops to forward: packets are lost, nobody is told."""
+
+    def __init__(self):
+        tag = f"wb{os.getpid() % 100000}"
+        self.router, self.far, self.near, self.net = f"{tag}r", f"{tag}f", f"{tag}n", f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}"
+        self.address = f"{self.net}.1"
+        self.made, self.shell = [], None
+
+    def ip(self, *words, ns=None):
+        subprocess.run(["ip", *(["-n", ns] if ns else []), *words], check=True)
+
+    def begin(self):
+        for ns in (self.router, self.far):
+            self.ip("netns", "add", ns)
+            self.made.append(ns)
+        self.ip("link", "add", "name", self.near, "type", "veth", "peer", "name", "a", "netns", self.router)
+        self.ip("link", "add", "name", "b", "type", "veth", "peer", "name", "c", "netns", self.far, ns=self.router)
+        for ns, name, host in ((None, self.near, 1), (self.router, "a", 2), (self.router, "b", 5), (self.far, "c", 6)):
+            self.ip("address", "add", f"{self.net}.{host}/30", "dev", name, ns=ns)
+            self.ip("link", "set", "dev", name, "up", ns=ns)
+        self.ip("link", "set", "dev", "lo", "up", ns=self.far)
+        self.ip("route", "add", f"{self.net}.4/30", "via", f"{self.net}.2")
+        self.ip("route", "add", "default", "via", f"{self.net}.5", ns=self.far)
+        self.forward(True)
+
+    def forward(self, on):
+        """At once: the shell that does it is there already."""
+        if not self.shell:
+            self.shell = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.router}", "sh", "-c",
+                                           "while read v; do echo $v >/proc/sys/net/ipv4/ip_forward && echo done; done"],
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.shell.stdin.write(f"{int(on)}\n")
+        self.shell.stdin.flush()
+        if self.shell.stdout.readline() != "done\n":
+            sys.exit("bench: the router cannot be switched")
+
+    def end(self):
+        if self.shell:
+            self.shell.communicate()
+        for ns in self.made:
+            subprocess.run(["ip", "netns", "delete", ns], check=False)
+
+
+class NodeBehind(Node):
+    def __init__(self, folder, router, *args):
+        self.router = router
+        super().__init__(folder, *args)
+
+    def start(self, *args):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "WICK_")) and not k.lower().endswith("_proxy")}
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.router.far}", BUILD / "wick", "node", "--data", self.data, *map(str, args)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
+
+
+def blackhole(b):
+    """An invocation is sent into the outage; how long after its end is it answered?"""
+    if os.geteuid() or not shutil.which("ip"):
+        print("needs root and iproute2: not run")
+        return
+    router, wick, node = Router(), None, None
+    try:
+        router.begin()
+        wick = Wick(b.folder / "routed", "--nodes", f"{router.address}:0", "--worker-memory", "1m")
+        line = token(wick)
+        line[line.index("--join") + 1] = f"{router.address}:{line[line.index('--join') + 1].rsplit(':', 1)[1]}"
+        node = NodeBehind(b.folder / "behind", router, *line, "--name", "behind")
+        name = wick.deploy(ECHO, MemorySize=256, Timeout=60)
+        port, request = calls.port_of(wick), calls.invocation(wick, name, {"n": 1})
+        s = calls.connect(port)
+        calls.call(s, request)
+        for seconds in (1, 5, 8.5, 14, 25):
+            took = []
+            for _ in range(max(b.rounds // 2, 1)):
+                router.forward(False)
+                s.sendall(request)
+                time.sleep(seconds)
+                answer, began = calls.Answer(), time.perf_counter()
+                router.forward(True)
+                while not answer.add(s.recv(65536)):
+                    pass
+                took.append((time.perf_counter() - began) * 1e3)
+                time.sleep(2)
+            print(f"all lost for {seconds} s: answered after p50 {statistics.median(took):.0f} ms, longest {max(took):.0f} ms"
+                  f" (target 1000): {verdict(max(took) < 1000)}")
+    finally:
+        if node:
+            node.stop()
+        if wick:
+            wick.stop()
+        router.end()
+
+
+PHASES = {"warm": warm, "far": far, "large": large, "fair": fair, "join": join, "outage": outage, "blackhole": blackhole}
 
 
 def main():

@@ -418,7 +418,7 @@ static void next_device(struct place_index *ix, const struct place_node *n, cons
 	bool closed;
 	uint64_t role = slice_book_lock(b, &closed);
 
-	if (d->trouble.n || closed || !free)
+	if (slice_book_trouble(b).n || closed || !free)
 		return;
 	if (d->mig_mode) {
 		next_mig(ix, shelf_get(ix, d->kind), &m, b);
@@ -432,7 +432,7 @@ static void next_device(struct place_index *ix, const struct place_node *n, cons
 
 static bool is_whole(const struct slice_book *b, struct str kind)
 {
-	return !b->device->mig_mode && !b->slots_taken && !b->device->trouble.n && str_eq(b->device->kind, kind);
+	return !b->device->mig_mode && !b->slots_taken && !slice_book_trouble(b).n && str_eq(b->device->kind, kind);
 }
 
 /* Device i is the first of its kind that is whole: how many there are. */
@@ -620,7 +620,7 @@ struct search {
 	uint32_t best;
 };
 
-/* Leaves in filter the nodes that have the labels and the memory; false: none can be. */
+/* Leaves in filter the nodes that have the labels and the memory and are not avoided; false: none can be. */
 static bool make_filter(struct place_index *ix, const struct place_wish *w)
 {
 	unsigned c = place_memory_class(w->memory_mb);
@@ -634,6 +634,8 @@ static bool make_filter(struct place_index *ix, const struct place_wish *w)
 			return false;
 		words_and(ix->filter, l->bits, ix->words);
 	}
+	for (size_t i = 0; w->avoid && i < MIN(w->avoid->n, ix->words); i++)
+		ix->filter[i] &= ~w->avoid->w[i];
 	/* Those of the wish's own class have more or less than it asks for. */
 	for (size_t i = 0; i < ix->words && w->memory_mb; i++) {
 		for (uint64_t v = ix->filter[i] & ~(more ? more[i] : 0); v; v &= v - 1) {

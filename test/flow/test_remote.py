@@ -104,6 +104,20 @@ def test_connection_lost_and_found(gateway, new_node, proxy):
     assert gateway.invoke(name)[0]["id"] == before
 
 
+def test_is_tried_often_while_workers_are_held(gateway, new_node, proxy):
+    """An outage that lasts makes attempts no rarer than one or two a second, so that its end is seen within one."""
+    joined(gateway, new_node, "gpu1", "--proxy", proxy.url)
+    name = gateway.deploy(APP)
+    before = gateway.invoke(name)[0]["id"]
+    proxy.cut()
+    until(lambda: nodes(gateway)["gpu1"]["state"] == "away", "the node to be away")
+    refused = proxy.connects
+    until(lambda: proxy.connects >= refused + 10, "ten attempts; ever rarer ones take more than half a minute", limit=20)
+    proxy.mend()
+    up(gateway, "gpu1")
+    assert gateway.invoke(name)[0]["id"] == before
+
+
 def test_gate_crashes(gateway, new_node):
     """Idle workers of a gate that died serve the next one."""
     n = joined(gateway, new_node, "gpu1")
