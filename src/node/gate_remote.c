@@ -385,7 +385,7 @@ static void on_control(void *arg, const struct frame *f)
 
 static void on_control_broken(void *arg, unsigned status)
 {
-	control_useless(arg, "it does not speak the link's protocol");
+	control_useless(arg, status ? "it has closed the link" : "it does not speak the link's protocol");
 }
 
 static const struct carrier_handler control_handler = {
