@@ -298,33 +298,36 @@ void node_leave(struct worker *w)
 
 /* ---- a place that could be made ---- */
 
-/* The node as it would be without those workers: books of its own, the rest is the node's. */
-static size_t without(const struct node *n, bool (*may_leave)(const struct worker *w), const struct fn *fn,
-		      struct place_node *ret)
+/* Leaving already, then the longest idle, first. */
+static int compare_leaving(const void *a, const void *b)
 {
-	uint64_t promised = 0;
-	size_t gone = 0;
+	const struct worker *x = *(struct worker *const *)a, *y = *(struct worker *const *)b;
+	int64_t at = x->state == WORKER_IDLE ? x->idle_since_ms : 0,
+		than = y->state == WORKER_IDLE ? y->idle_since_ms : 0;
 
-	*ret = n->place;
-	ret->devices = xnew_n(struct slice_book, MAX(n->place.n_devices, (size_t)1));
-	for (size_t i = 0; i < n->place.n_devices; i++)
-		ret->devices[i] = n->place.devices[i];
-	for (const struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w)) {
-		bool leaves = w->fn != fn && may_leave(w);
-
-		gone += leaves;
-		if (!leaves && w->state != WORKER_ENDING)
-			promised += estimate_mb(w->fn);
-		for (size_t i = 0; leaves && w->holds && i < w->n_leases; i++)
-			for (size_t k = 0; k < ret->n_devices; k++)
-				slice_book_give_back(&ret->devices[k], &w->leases[i]);
-	}
-	/* What those use that are gone is not measured yet. */
-	ret->memory_free_mb = MAX(ret->memory_free_mb, n->memory_mb > promised ? n->memory_mb - promised : 0);
-	return gone;
+	return at < than ? -1 : at > than;
 }
 
-/* Does it hold, or occupy, something of the place? */
+static size_t find_leaving(const struct node *n, const struct fn *fn, bool (*may_leave)(const struct worker *w),
+			   struct worker **ret)
+{
+	size_t n_ret = 0;
+
+	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w))
+		if (w->fn != fn && may_leave(w))
+			ret[n_ret++] = w;
+	qsort(ret, n_ret, sizeof(*ret), compare_leaving);
+	return n_ret;
+}
+
+static void give_back_all(const struct worker *w, struct place_node *p)
+{
+	for (size_t i = 0; w->holds && i < w->n_leases; i++)
+		for (size_t k = 0; k < p->n_devices; k++)
+			slice_book_give_back(&p->devices[k], &w->leases[i]);
+}
+
+/* Does it hold something of the devices? */
 static bool is_on(const struct worker *w, const struct place_node *p, const struct place_choice *c)
 {
 	for (size_t i = 0; w->holds && i < w->n_leases; i++)
@@ -334,48 +337,55 @@ static bool is_on(const struct worker *w, const struct place_node *p, const stru
 	return false;
 }
 
-static struct worker *first_on(const struct node *n, const struct fn *fn, bool (*may_leave)(const struct worker *w),
-			       const struct place_node *p, const struct place_choice *c, bool devices)
-{
-	struct worker *first = NULL;
-
-	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w)) {
-		if (w->fn == fn || !may_leave(w) || (devices && !is_on(w, p, c)))
-			continue;
-		if (w->state != WORKER_IDLE)
-			return w; /* it leaves already */
-		if (!first || w->idle_since_ms < first->idle_since_ms)
-			first = w;
-	}
-	return first;
-}
-
 static struct str kind_that_takes(const struct slice_wish *d, size_t k)
 {
 	return d->n_kinds && slice_wish_takes(d, d->kinds[k]) ? d->kinds[k] : STR_NULL;
 }
 
+static bool would_fit(const struct node *n, const struct place_node *p, const struct place_wish *wish,
+		      struct place_choice *ret)
+{
+	for (size_t k = 0; k < MAX(wish->device->n_kinds, (size_t)1); k++) {
+		struct str kind = kind_that_takes(wish->device, k);
+
+		*ret = (struct place_choice){0};
+		if (place_why_not(p, n->number, wish, kind) != PLACE_FITS)
+			continue;
+		if (kind.n)
+			place_node_rank(p, wish, kind, ret);
+		return true;
+	}
+	return false;
+}
+
 struct worker *node_in_the_way(struct node *n, const struct fn *fn, bool (*may_leave)(const struct worker *w))
 {
-	struct worker *first = NULL;
+	_cleanup_(freep) struct worker **leaving = xnew_n(struct worker *, n->workers.n + 1);
+	_cleanup_(freep) struct slice_book *books = xnew_n(struct slice_book, n->place.n_devices + 1);
+	size_t n_leaving = find_leaving(n, fn, may_leave, leaving), gone = 0;
+	uint64_t promised = promised_mb(n);
+	struct place_choice c;
 	struct place_wish wish;
-	struct place_node p;
+	struct place_node p = n->place;
 
 	node_wish(fn, &wish);
-	if (without(n, may_leave, fn, &p))
-		for (size_t k = 0; k < MAX(wish.device->n_kinds, (size_t)1) && !first; k++) {
-			struct str kind = kind_that_takes(wish.device, k);
-			struct place_choice c = {0};
-
-			if (place_why_not(&p, n->number, &wish, kind) != PLACE_FITS)
-				continue;
-			if (kind.n)
-				place_node_rank(&p, &wish, kind, &c);
-			/* Where the devices would do as they are, it is memory. */
-			first = first_on(n, fn, may_leave, &p, &c, kind.n && node_lacks_devices(n, fn));
-		}
-	free(p.devices);
-	return first;
+	p.devices = books;
+	for (size_t i = 0; i < p.n_devices; i++)
+		books[i] = n->place.devices[i];
+	/* One after the other, until it would: no more need to go, and those not that are not in its place. */
+	for (bool fits = false; !fits; fits = would_fit(n, &p, &wish, &c)) {
+		if (gone == n_leaving)
+			return NULL;
+		give_back_all(leaving[gone], &p);
+		promised -= leaving[gone]->state == WORKER_ENDING ? 0 : estimate_mb(leaving[gone]->fn);
+		gone++;
+		/* What those use is not measured as free yet. */
+		p.memory_free_mb = MAX(p.memory_free_mb, n->memory_mb > promised ? n->memory_mb - promised : 0);
+	}
+	for (size_t i = 0; i < gone && c.n_devices && node_lacks_devices(n, fn); i++)
+		if (is_on(leaving[i], &p, &c))
+			return leaving[i];
+	return leaving[0];
 }
 
 bool nodes_place_comes(const struct fn *fn, bool (*leaves)(const struct worker *w))
