@@ -32,13 +32,14 @@ GIGABIT = 1000000000
 LARGE = 59 * (1 << 20) // 10  # of the 6 MiB that Lambda takes, with the JSON around it
 SHARE = 1 << 20
 ECHO_SERVER = """
-import socket
+import socket, threading
 l = socket.create_server(("127.0.0.1", 0))
 print(l.getsockname()[1], flush=True)
-while True:
-    s, _ = l.accept()
+def serve(s):
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while data := s.recv(65536): s.sendall(data)
+while True:
+    threading.Thread(target=serve, args=(l.accept()[0],), daemon=True).start()
 """
 
 
@@ -147,14 +148,18 @@ def verdict(met):
 
 # ---- warm ----
 
-def measure_warm(b, place, row):
+def load(b, place, connections, seconds=None):
+    """What peers.wrk is called with."""
     body = json.dumps({"text": "x" * 186})
     url = f"{b.wick.url}/2015-03-31/functions/{place.function}/invocations"
-    script = invoke.lua(b.folder, place.label, invoke.signed(b.wick, url, body), body)
+    return url, connections, seconds or b.seconds, invoke.lua(b.folder, place.label, invoke.signed(b.wick, url, body), body)
+
+
+def measure_warm(b, place, row):
     gate, node = b.wick.pids("wick-gate")[0], place.node_pid()
     for connections, seconds in ((1, max(b.seconds // 2, 1)), (32, b.seconds)):
         before = own_cpu(gate), own_cpu(node), peers.cpu_seconds(node)
-        rate, p50, p99, n, errors = peers.wrk(url, connections, seconds, script)
+        rate, p50, p99, n, errors = peers.wrk(*load(b, place, connections, seconds))
         after = own_cpu(gate), own_cpu(node), peers.cpu_seconds(node)
         us = [(y - x) / max(n, 1) * 1e6 for x, y in zip(before, after)]
         kept = row.setdefault(connections, {"rate": [], "p50": [], "p99": [], "gate": [], "node": [], "worker": [], "errors": 0})
@@ -189,59 +194,54 @@ def warm(b):
 
 # ---- far ----
 
-def ping_pong(port, n=300):
-    """Microseconds of a round trip of 200 bytes, the median."""
-    s = calls.connect(port)
-    took = []
-    for _ in range(n):
-        began = time.perf_counter()
-        s.sendall(b"p" * 200)
-        got = 0
-        while got < 200:
-            got += len(s.recv(4096))
-        took.append((time.perf_counter() - began) * 1e6)
-    s.close()
-    return statistics.median(took)
+class Echo:
+    """A program that sends back what comes: what a plain round trip takes."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(["/usr/bin/python3", "-c", ECHO_SERVER], stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
-def link_alone():
-    """What slow_link adds beyond the delay that it is asked for: (at no delay, at the far one), us."""
-    server = subprocess.Popen(["/usr/bin/python3", "-c", ECHO_SERVER], stdout=subprocess.PIPE, text=True)
-    port = int(server.stdout.readline())
-    try:
-        direct = ping_pong(port)
-        added = []
-        for delay in (0, FAR_US):
-            link = SlowLink(port, delay)
-            added.append(ping_pong(link.port, 300 if not delay else 100) - direct - 2 * delay)
-            link.stop()
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
-    return added
+def ping(s):
+    """Microseconds of a round trip of 200 bytes."""
+    began, got = time.perf_counter(), 0
+    s.sendall(b"p" * 200)
+    while got < 200:
+        got += len(s.recv(4096)) or sys.exit("bench: the echo server is gone")
+    return (time.perf_counter() - began) * 1e6
 
 
 def far(b):
-    none, delayed = link_alone()
+    """Beside the invocations, in turn with them, plain round trips over the same delay: what they take beyond it is the
+    program's that delays and this machine's that wakes up."""
     there = Place(b, "far", SlowLink(b.nodes_port, FAR_US))
-    places = [b.here, there]
-    took = {p.label: [] for p in places}
-    for p in places:
-        p.warm()
-    connections = [calls.connect(b.port) for _ in places]
-    requests = [p.request({"text": "x" * 186}) for p in places]
+    echo = Echo()
+    delayed, none = SlowLink(echo.port, FAR_US), SlowLink(echo.port)
+    connections = [calls.connect(port) for port in (echo.port, none.port, delayed.port, b.port, b.port)]
+    requests = [p.request({"text": "x" * 186}) for p in (b.here, there)]
+    b.here.warm(), there.warm()
+    took = [[] for _ in connections]
     for _ in range(b.rounds * 40):
-        for p, s, request in zip(places, connections, requests):
-            took[p.label].append(calls.call(s, request)[1] * 1e3)
+        for i, s in enumerate(connections):
+            took[i].append(ping(s) if i < 3 else calls.call(s, requests[i - 3])[1] * 1e3)
     for s in connections:
         s.close()
-    there.stop()
-    over = statistics.median(took["far"]) - 2 * FAR_US
-    print(f"slow_link adds {none:.0f} us of its own to a round trip without delay, {delayed:.0f} us to one with {2 * FAR_US / 1e3:.0f} ms")
-    print(f"local p50 {statistics.median(took['here']):.0f} us; over {2 * FAR_US / 1e3:.0f} ms p50"
-          f" {statistics.median(took['far']) / 1e3:.2f} ms, p99 {percentile(took['far'], 99) / 1e3:.2f} ms")
-    print(f"beyond the round trip: {over:.0f} us (target 1000): {verdict(over < 1000)}")
+    rate = peers.wrk(*load(b, there, 32))[0]
+    for part in (there, delayed, none, echo):
+        part.stop()
+    direct, through, plain, home, away = (statistics.median(t) for t in took)
+    trip = 2 * FAR_US
+    print(f"a plain round trip: p50 {direct:.0f} us, through slow_link without delay {through:.0f} us, with {trip / 1e3:.0f} ms"
+          f" {plain / 1e3:.2f} ms")
+    print(f"an invocation at home p50 {home:.0f} us; over {trip / 1e3:.0f} ms p50 {away / 1e3:.2f} ms, p99"
+          f" {percentile(took[4], 99) / 1e3:.2f} ms; at 32 connections {rate:.0f}/s (a worker for each, all the time: {32e6 / plain:.0f}/s)")
+    print(f"beyond the plain round trip {away - plain:.0f} us (target 1000): {verdict(away - plain < 1000)};"
+          f" beyond the delay itself {away - trip:.0f} us")
 
 
 # ---- large ----
@@ -446,6 +446,7 @@ def main():
     args = args.parse_args()
     peers.need("wrk")
     subprocess.run(["ninja", "-C", BUILD, "--quiet", "src/net/slow_link"], check=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))  # and nothing is left behind
     b = Bench(args.rounds, args.seconds)
     try:
         print(f"remote nodes; {peers.machine()}; {args.rounds} rounds, load average {os.getloadavg()[0]:.1f}")
