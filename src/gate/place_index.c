@@ -3,8 +3,7 @@
  * Devices that no rule tells apart are one cell: same kind, cost per hour, memory (or MIG instances), free slots, class
  * of free memory, and role that has fractions of it. A cell is a set of node numbers, as bits; what rules out or
  * prefers a node (labels, memory for workers, nearness, code) is a set of the same form. There are few cells, some
- * dozen where memory goes with slots, and a set of ten thousand nodes is 157 words: a search ranks cells and meets
- * sets.
+ * dozen where memory goes with slots, and a set of ten thousand nodes is 157 words: a search ranks cells, meets sets.
  *
  *   shelf   a kind of device; groups in the order of cost: the first cost with a place ends the search
  *   group   same cost and make; four sorts: parts of devices, MIG cards, whole devices (its members are nodes by
@@ -16,10 +15,8 @@
  * the best class of a cell is found by halving.
  *
  * Explicit device memory that lies within a class, and nodes whose whole devices differ, are decided by looking at the
- * nodes of that cell only (place_node_rank). A node that may get nothing now is in no cell.
- *
- * The index owns all of this but the nodes. An update computes the cells a node should be in and changes the
- * difference. Nothing fails. */
+ * nodes of that cell only (place_node_rank). A node that may get nothing now is in no cell. The index owns all of this
+ * but the nodes. An update computes the cells a node should be in and changes the difference. Nothing fails. */
 #include "gate/place_index.h"
 
 #include "base/map.h"
