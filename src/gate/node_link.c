@@ -66,6 +66,7 @@ static void adopt(struct node_link *l, const json_t *past)
 		.concurrency = (unsigned)json_get_int(past, "concurrency", 1),
 		.slices = json_object_get(past, "slices"),
 	};
+	_cleanup_json_ json_t *nothing = json_object();
 	struct str name = json_get_str(past, "function", STR("")), version = json_get_str(past, "version", STR(""));
 	struct fn *fn;
 
@@ -76,7 +77,7 @@ static void adopt(struct node_link *l, const json_t *past)
 	    str_eqz(json_get_str(past, "state", STR("")), "idle") && p.keys_expire_ms > clock_wall_ms() &&
 	    worker_adopt(fn, l->node, &p, node_link_lane(l, p.id)))
 		return;
-	node_link_say(l, LINK_STOP, p.id, json_object());
+	node_link_say(l, LINK_STOP, p.id, nothing);
 }
 
 static void hello(struct node_link *l, const json_t *body)

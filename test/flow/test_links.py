@@ -84,7 +84,7 @@ class Link:
     def frozen(self, name):
         answer = call(self.wick, "GET", "/_wick/top", service="wick")
         assert answer.status == 200, answer.text
-        return sum(f["workers"]["frozen"] for f in json.loads(answer.text)["functions"] if f["function"] == name)
+        return sum(f["frozen"] for f in json.loads(answer.text)["functions"] if f["name"] == name)
 
     def runs(self, name, n):
         return self.wick.run("logs", name).stdout.count(f"ran {n}\n")
@@ -192,18 +192,22 @@ def test_in_the_middle_of_a_payload(link, way):
 
 @pytest.mark.parametrize("way", [DOWN, UP])
 def test_while_a_worker_starts(link, way):
-    name = link.wick.deploy(MARK, Environment={"Variables": {"SLOW_START": "0.2"}})
-    before, came = len(link.node.workers()), link.path.came[DOWN]
+    """Another one, so that its package is there: the order to start it is on its way, or the word that it runs is."""
+    name, worker = link.function(Environment={"Variables": {"SLOW_START": "0.2"}})
+    box, t = link.call(name, "busy", sleep=1)
+    link.log_says(name, "busy")
+    before = len(link.node.workers())
     link.path.hold(way)
-    box, t = link.call(name, "cold")
+    other, u = link.call(name, "cold")
     if way == UP:
         until(lambda: len(link.node.workers()) > before, "the worker's process")
     else:
         until(lambda: link.path.holds(DOWN) > 1000, "START to be on its way")
     link.cut_for_a_moment()
-    assert answer(box, t)[0]["id"]
-    assert link.runs(name, "cold") == 1
-    assert len(link.node.workers()) == before + 1
+    assert answer(box, t)[0]["id"] == worker
+    assert answer(other, u)[0]["id"]
+    assert link.runs(name, "busy") == link.runs(name, "cold") == 1
+    until(lambda: len(link.node.workers()) == before + 1, "one more worker")
 
 
 def test_while_code_is_fetched(link):
@@ -298,6 +302,40 @@ def test_events(link):
     assert listed.returncode == 0 and not json.loads(listed.stdout)["events"], listed.stdout + listed.stderr
 
 
+API = """
+import boto3, botocore.config, time
+once = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=60)
+def handler(event, context):
+    s3 = boto3.client("s3", config=once)
+    print("ran", event["n"])
+    time.sleep(event["sleep"])
+    s3.put_object(Bucket=event["bucket"], Key=event["n"] + "/x", Body=b"")
+    return {"id": event["n"]}
+"""
+
+
+def asks_the_api(pid):
+    """Has the box a connection to Wick's API (127.0.0.1:9000)?"""
+    try:
+        with open(f"/proc/{pid}/net/tcp") as table:
+            return any(words[2] == "0100007F:2328" and words[3] == "01" for words in map(str.split, table))
+    except OSError:
+        return False
+
+
+def test_a_box_asks_the_api_while_away(link):
+    """Its connection waits for the link, and is answered at its first try."""
+    before = set(link.node.workers())
+    name, bucket = link.wick.deploy(API), link.wick.bucket()
+    box, t = in_background(lambda: link.wick.invoke(name, {"n": "a", "sleep": 0.7, "bucket": bucket}))
+    link.log_says(name, "a")
+    link.path.cut()
+    until(lambda: any(map(asks_the_api, set(link.node.workers()) - before)), "the box to ask")
+    link.back()
+    assert answer(box, t)[0] == {"id": "a"}
+    assert marks(link.wick, bucket) == {"a": 1}
+
+
 def test_far_away(link):
     """A round trip of 300 ms."""
     link.path.delay = 0.15
@@ -313,3 +351,169 @@ def test_far_away(link):
         assert link.wick.invoke(name, {"n": "after"})[0]["id"] == worker
     finally:
         link.path.delay = 0.0
+
+
+def test_half_open(link):
+    """Nobody is told that the connection is gone; both sides find out."""
+    name, worker = link.function()
+    link.path.lose()
+    began = time.monotonic()
+    box, t = link.call(name, "lost", fill="x" * 1000)
+    link.away()
+    assert time.monotonic() - began < 14
+    until(lambda: "no sign of life" in link.node.log(), "the node to find out")
+    link.path.mend()
+    link.path.drop()  # the next one, that went nowhere either
+    link.back()
+    assert answer(box, t)[0]["id"] == worker
+    assert link.runs(name, "lost") == 1
+
+
+# ---- others are not held up ----
+
+
+def rss_mb(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(l.split()[1]) for l in status if l.startswith("VmRSS")) / 1024
+
+
+def test_a_node_that_does_not_read(link, new_node):
+    new_node(*token(link.wick), "--name", "gpu2")
+    up(link.wick, "gpu2")
+    try:
+        name, worker = link.function(Tags={"wick:place": "gpu1"}, Timeout=60)
+        other = link.wick.deploy(MARK, Tags={"wick:place": "gpu2"})
+        gate = link.wick.pids("wick-gate")[0]
+        before = rss_mb(gate)
+        link.path.stop_reading(DOWN)
+        calls = [link.call(name, f"big{i}", fill="x" * (5 << 20)) for i in range(4)]
+        for i in range(20):
+            assert link.wick.invoke(other, {"n": i})[0]["id"]
+        assert rss_mb(gate) - before < 4 * 5 * 6  # a few copies of what waits, whatever is done elsewhere
+        link.path.mend()
+        for box, t in calls:
+            assert answer(box, t)[0]["got"] == 5 << 20
+        assert [link.runs(name, f"big{i}") for i in range(4)] == [1] * 4
+    finally:
+        link.path.mend()
+        assert link.wick.run("node", "remove", "gpu2").returncode == 0
+
+
+def test_another_node_takes_over(link, new_node):
+    """What has no worker yet goes to a node that is there; what a worker has in hand stays with it."""
+    new_node(*token(link.wick), "--name", "gpu2")
+    up(link.wick, "gpu2")
+    try:
+        assert link.wick.run("node", "drain", "gpu2").returncode == 0
+        name, worker = link.function()
+        box, t = link.call(name, "mine", sleep=1)
+        link.log_says(name, "mine")
+        assert link.wick.run("node", "resume", "gpu2").returncode == 0
+        link.path.cut()
+        link.away()
+        said, _ = link.wick.invoke(name, {"n": "elsewhere"})
+        assert said["id"] != worker
+        link.back()
+        assert answer(box, t)[0]["id"] == worker
+        assert link.runs(name, "mine") == link.runs(name, "elsewhere") == 1
+    finally:
+        assert link.wick.run("node", "remove", "gpu2").returncode == 0
+
+
+# ---- for too long ----
+
+
+def test_given_up_and_back(new_link):
+    """After node_away what a worker has in hand is answered with an error; idle ones are used again."""
+    link = new_link("--node-away", "1s")
+    name, _ = link.function()
+    idle, idler = link.function()
+    box, t = link.call(name, "given up", sleep=60)
+    link.log_says(name, "given up")
+    workers = link.node.workers()
+    link.path.cut()
+    said, meta = answer(box, t, 30)
+    assert meta["FunctionError"] and said["errorType"] == "Runtime.NodeGone"
+    link.back()
+    assert link.wick.invoke(idle, {"n": "again"})[0]["id"] == idler
+    until(lambda: len(link.node.workers()) == 1, "the other worker to be ended")
+    assert link.wick.invoke(name, {"n": "later"})[0]["id"]
+    assert link.runs(name, "given up") == link.runs(name, "later") == link.runs(idle, "again") == 1
+
+
+# ---- kills ----
+
+
+def kill_gate(link):
+    old = link.wick.pids("wick-gate")
+    os.kill(old[0], signal.SIGKILL)
+    until(lambda: link.wick.pids("wick-gate") not in (old, []) and link.wick.ready(), "another gate")
+
+
+def kill_node(link):
+    os.kill(link.node.node_pid(), signal.SIGKILL)
+
+
+def kill_both(link):
+    kill_node(link)
+    kill_gate(link)
+
+
+@pytest.mark.parametrize("kill", [kill_gate, kill_node, kill_both])
+@pytest.mark.parametrize("when", ["starting", "running", "answering"])
+def test_kills(link, kill, when):
+    """A synchronous call ends, with its answer or an error, and has run once at most; events run; what comes next works."""
+    name, _ = link.function(Environment={"Variables": {"SLOW_START": "0.1"}})
+    bucket = link.wick.bucket()
+    n = "y" if when == "answering" else "x"
+    if when == "answering":
+        link.path.hold(UP)
+        box, t = link.call(name, n, size=100000)
+        until(lambda: link.path.holds(UP) > 100000, "the answer to be on its way")
+    else:
+        box, t = link.call(name, n, bucket=bucket, sleep=1)
+        until(lambda: marks(link.wick, bucket), "it to run")
+    for i in range(3):
+        link.wick.client("lambda").invoke(FunctionName=name, InvocationType="Event",
+                                          Payload=json.dumps({"n": f"e{i}", "bucket": bucket}))
+    if when == "running":
+        until(lambda: len(marks(link.wick, bucket)) == 4, "the events to run beside it")
+    kill(link)
+    link.path.mend()
+    t.join(60)
+    assert box, "no answer"
+    until(lambda: link.state() == "up", "the node to be up")
+    until(lambda: {"e0", "e1", "e2"} <= set(marks(link.wick, bucket)), "all events to run")
+    assert marks(link.wick, bucket).get("x", 1) == 1 and link.runs(name, n) <= 1
+    assert link.wick.invoke(name, {"n": "after"})[0]["id"]
+
+
+def test_another_gate_finds_the_workers(link):
+    name, worker = link.function()
+    before = len(link.node.workers())
+    kill_gate(link)
+    until(lambda: link.state() == "up", "the node to be up")
+    assert link.wick.invoke(name, {"n": "after"})[0]["id"] == worker
+    assert len(link.node.workers()) == before
+
+
+# ---- nothing is left ----
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_nothing_leaks(link):
+    name, worker = link.function()
+    lambda_ = link.wick.client("lambda")
+    gate, node = link.wick.pids("wick-gate")[0], link.node.node_pid()
+    want = descriptors(gate), descriptors(node)
+    for i in range(50):
+        box, t = link.call(name, f"n{i}", fill="x" * 10000, size=10000)
+        link.path.drop(reset=i % 2)
+        assert answer(box, t)[0]["got"] == 10000
+    until(lambda: descriptors(gate) <= want[0] + 1, f"the gate's descriptors: {want[0]}, now {descriptors(gate)}")
+    until(lambda: descriptors(node) <= want[1] + 8, f"the node's descriptors: {want[1]}, now {descriptors(node)}")
+    for i in (0, 25, 49):
+        assert link.runs(name, f"n{i}") == 1
