@@ -162,6 +162,7 @@ bool node_failed(struct worker *w, struct str type, struct str error)
 	static const char *const remote[] = {"Sandbox.StartFailed", "Runtime.Unavailable", "Runtime.CodeMissing"};
 	struct node *n = w->node;
 	struct fn *fn = w->fn;
+	uint64_t ms;
 
 	if (!n)
 		return false;
@@ -177,8 +178,11 @@ bool node_failed(struct worker *w, struct str type, struct str error)
 		return false;
 	bits_set(&fn->avoid, n->number);
 	bits_clear(&fn->code_on, n->number);
-	fn->avoid_until_us = clock_mono_us() + wait_ms(fn->avoided) * 1000;
+	ms = wait_ms(fn->avoided);
+	fn->avoid_until_us = clock_mono_us() + ms * 1000;
 	fn->avoided++;
+	log_warn("node %s gets no worker of %.*s for %llu ms: %.*s", n->name, STR_ARG(fn->def.name),
+		 (unsigned long long)ms, (int)MIN(error.n, (size_t)256), error.p);
 	node_failed_all(n, fn, error);
 	node_refresh(n);
 	return true;
