@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -44,6 +45,7 @@ struct way {
 	size_t first, n;
 	uint64_t line_free_ns;
 	bool ended; /* from has said its last */
+	bool said;  /* and to was told */
 	bool readable, writable;
 };
 
@@ -173,8 +175,11 @@ static bool give_out(struct way *w, uint64_t now)
 		w->first = (w->first + 1) % PIECES;
 		w->n--;
 	}
-	if (!w->n && w->ended)
+	/* Once: each shutdown is an event of its own. */
+	if (!w->n && w->ended && !w->said) {
+		w->said = true;
 		shutdown(w->to, SHUT_WR);
+	}
 	return true;
 }
 
@@ -265,7 +270,9 @@ int main(int argc, char **argv)
 	port = (uint16_t)strtoul(argv[1], NULL, 10);
 	delay_ns = strtoull(argv[2], NULL, 10) * 1000;
 	rate = strtoull(argv[3], NULL, 10);
-	/* It stands for hardware, which does not wait for a processor. Without the right to, it is less exact. */
+	/* It stands for hardware, which does not wait for a processor. Without the right to, it is less exact; and an
+	 * error in it does not take the machine. */
+	setrlimit(RLIMIT_RTTIME, &(struct rlimit){100000, 100000});
 	sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
 	prctl(PR_SET_TIMERSLACK, 1ul);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -201,14 +201,16 @@ static void average(uint64_t *avg, uint64_t sample)
 	*avg = *avg ? (*avg * 7 + sample) / 8 : MAX(sample, (uint64_t)1);
 }
 
-/* As take, when it ran. */
+/* As take, when it ran. For placing, a worker was taken until now: on a far node by the way there and back, too. */
 static void release(struct worker *w, struct invocation *inv)
 {
+	uint64_t now = clock_mono_us();
+
 	flush_line(w);
 	if (!inv->run_ended_us)
-		inv->run_ended_us = clock_mono_us();
+		inv->run_ended_us = now;
 	inv->usage.max_memory_mb = (w->max_rss_kib + 1023) / 1024;
-	average(&w->fn->run_us, inv->run_ended_us - inv->run_began_us);
+	average(&w->fn->run_us, now - inv->run_began_us);
 	take(w, inv);
 }
 
