@@ -140,6 +140,7 @@ void fn_unref(struct fn *fn)
 	json_decref(fn->doc);
 	arena_done(&fn->arena);
 	bits_done(&fn->code_on);
+	bits_done(&fn->avoid);
 	group_unref(fn->group);
 	free(fn);
 }

@@ -86,20 +86,16 @@ void node_stream_package(struct gate *g, struct h2 *conn, struct str sha256_hex,
 		p->size = (uint64_t)st.st_size;
 	snprintf(path, sizeof(path), "/_wick/code/%.*s", STR_ARG(sha256_hex));
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)p->size);
-	const struct kv headers[] = {
-		{STR("wick-size"), str_from(size)},
-		{STR("wick-error"), STR("the gateway does not have the code package any more")},
-	};
+	const struct kv missing = {STR("wick-error"), STR("the code package of the function is not there any more")};
+	const struct kv header = {STR("wick-size"), str_from(size)};
 
-	s = h2_request(conn, "POST", path, headers, p->size ? 1 : 2, &package_handler, p);
+	s = h2_request(conn, "POST", path, p->size ? &header : &missing, 1, &package_handler, p);
 	if (!s) {
 		if (p->fd >= 0)
 			close(p->fd);
 		free(p);
 		return;
 	}
-	/* Where it is not there the node must hear that, to fail who waits for it: of a stream that is reset before its
-	 * head went out it hears nothing. */
 	if (p->size)
 		h2_wake(s);
 	else

@@ -15,9 +15,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* More of either is nobody's: sums of all nodes stay numbers, whatever a node says. */
-#define NODE_MEMORY_MAX_MB (1ll << 40)
-#define NODE_CPUS_MAX      65536
+#define MEMORY_MAX_MB (16ll << 20)
+#define CPUS_MAX      4096
 
 const uint8_t node_no_id[16];
 
@@ -118,9 +117,10 @@ static void set_why(struct node *n, const char *why)
 	n->why = why ? xstrdup(why) : NULL;
 }
 
-static uint64_t said_mb(const json_t *body, const char *member)
+/* A number that another machine says: within what can be. */
+static uint64_t said(const json_t *body, const char *name, int64_t least, int64_t most)
 {
-	return (uint64_t)MIN(MAX(json_get_int(body, member, 0), (int64_t)0), (int64_t)NODE_MEMORY_MAX_MB);
+	return (uint64_t)MIN(MAX(json_get_int(body, name, least), least), most);
 }
 
 void node_hello(struct node *n, const json_t *body)
@@ -132,8 +132,8 @@ void node_hello(struct node *n, const json_t *body)
 			 LINK_PROTOCOL);
 	json_decref(n->hello);
 	n->hello = json_deep_copy(body);
-	n->memory_mb = said_mb(body, "memory_mb");
-	n->cpus = (unsigned)MIN(MAX(json_get_int(body, "cpus", 1), (int64_t)1), (int64_t)NODE_CPUS_MAX);
+	n->memory_mb = said(body, "memory_mb", 0, MEMORY_MAX_MB);
+	n->cpus = (unsigned)said(body, "cpus", 1, CPUS_MAX);
 	n->memory_free_mb = n->memory_mb;
 	n->state = NODE_UP;
 	set_why(n, NULL);
@@ -148,7 +148,7 @@ static void status(struct node *n, const json_t *body)
 
 	json_decref(n->status);
 	n->status = json_deep_copy(body);
-	n->memory_free_mb = said_mb(body, "memory_free_mb");
+	n->memory_free_mb = said(body, "memory_free_mb", 0, MEMORY_MAX_MB);
 	node_refresh(n);
 	if (n->memory_free_mb > before)
 		queue_pump_all(n->g);
@@ -168,12 +168,11 @@ static void devices(struct node *n, const json_t *body)
 
 static void failed(struct worker *w, const json_t *body)
 {
-	struct node *n = w->node;
+	struct str type = json_get_str(body, "type", STR("Runtime.StartFailed"));
+	struct str error = json_get_str(body, "error", STR("the worker could not be started"));
 
-	node_failed(n);
-	worker_failed(w, json_get_str(body, "type", STR("Runtime.StartFailed")),
-		      json_get_str(body, "error", STR("the worker could not be started")),
-		      json_get_str(body, "output", STR_NULL));
+	w->node_at_fault = node_failed(w, type, error);
+	worker_failed(w, type, error, json_get_str(body, "output", STR_NULL));
 }
 
 static void started(struct node *n, struct worker *w, const int *fds, size_t n_fds, size_t *used)
@@ -373,6 +372,7 @@ struct node *node_new(struct nodes *ns, struct str name)
 	n->number = free_number(ns);
 	ns->by_number[n->number] = n;
 	n->failing_timer = timer_new(ns->g->loop, node_try_again, n);
+	n->ailing_timer = timer_new(ns->g->loop, node_ailing_over, n);
 	node_list_push(&ns->list, n);
 	return n;
 }
@@ -385,7 +385,7 @@ void node_free(struct node *n)
 	place_index_update(ns->index, n->number, NULL);
 	ns->by_number[n->number] = NULL;
 	node_list_remove(&ns->list, n);
-	timer_free(n->failing_timer);
+	node_fail_done(n);
 	arena_done(&n->arena);
 	free(n->why);
 	n->link = node_link_free(n->link);

@@ -7,7 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "gate/fn.h"
-#include "gate/nodes.h"
+#include "gate/node.h"
 #include "gate/place.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -22,6 +22,7 @@ struct pool {
 	struct pool_list starting, idle, frozen; /* the oldest first */
 	struct pool_sums sums;
 	struct hungry hungry;
+	unsigned looks; /* for a place that could be made, so many */
 };
 
 const char *worker_state_name(enum worker_state s)
@@ -247,6 +248,22 @@ static struct worker *longest_idle(struct worker *w, const struct fn *but)
 	return w;
 }
 
+/* Its device memory is the host's. */
+static struct worker *longest_parked(struct pool *p)
+{
+	struct worker *best = NULL;
+	struct str id;
+	void *any;
+
+	for (size_t i = 0; p->sums.workers[WORKER_PARKED] && map_next(&p->by_id, &i, &id, &any);) {
+		struct worker *w = any;
+
+		if (w->state == WORKER_PARKED && !w->holds && (!best || w->idle_since_ms < best->idle_since_ms))
+			best = w;
+	}
+	return best;
+}
+
 bool pool_evict_idle(struct gate *g, const struct fn *but)
 {
 	struct worker *w = longest_idle(pool_list_first(&g->pool->frozen), but);
@@ -254,51 +271,57 @@ bool pool_evict_idle(struct gate *g, const struct fn *but)
 	if (!w)
 		w = longest_idle(pool_list_first(&g->pool->idle), but);
 	if (!w)
+		w = longest_parked(g->pool);
+	if (!w)
 		return false;
 	worker_end(w, "its memory is needed");
 	return true;
 }
 
-/* Would fn have more of a place without w? */
-static bool is_in_the_way(const struct worker *w, const struct fn *fn)
+static bool leaves(const struct worker *w)
 {
-	const struct slice_wish *d = &fn->opt.device;
-
-	if (!w->node || (w->fn == fn && w->state != WORKER_ENDING))
-		return false;
-	if (!d->n_kinds)
-		return true;
-	for (size_t k = 0; w->n_leases && k < d->n_kinds; k++)
-		if (str_eq(w->device_kind, d->kinds[k]))
-			return true;
-	return false;
+	return w->state == WORKER_ENDING || (w->state == WORKER_PARKED && w->holds);
 }
 
-static struct worker *first_in_the_way(struct worker *w, const struct fn *fn)
+static bool may_leave(const struct worker *w)
 {
-	while (w && (is_kept(w) || !is_in_the_way(w, fn)))
-		w = pool_list_next(w);
-	return w;
+	return leaves(w) || (w->state == WORKER_IDLE && !is_kept(w));
+}
+
+/* Where fn would get a place by what leaves already, or by the idle worker that it returns. */
+static struct worker *in_the_way(struct pool_list *idle, const struct fn *fn, unsigned look, bool *comes)
+{
+	for (struct worker *w = pool_list_first(idle); w && !*comes; w = pool_list_next(w)) {
+		struct worker *first;
+
+		if (!w->node || w->fn == fn || is_kept(w) || node_looked_at(w->node, look))
+			continue;
+		first = node_in_the_way(w->node, fn, may_leave);
+		if (first && leaves(first))
+			*comes = true;
+		else if (first)
+			return first;
+	}
+	return NULL;
 }
 
 void pool_make_place(struct fn *fn)
 {
 	struct pool *p = fn->g->pool;
+	unsigned look = ++p->looks;
 	struct worker *w;
-	struct str id;
-	void *any;
+	bool comes = nodes_place_comes(fn, leaves);
 
-	for (size_t i = 0; map_next(&p->by_id, &i, &id, &any);) {
-		w = any;
-		if ((w->state == WORKER_ENDING || (w->state == WORKER_PARKED && w->holds)) && is_in_the_way(w, fn))
-			return;
-	}
-	w = first_in_the_way(pool_list_first(&p->frozen), fn);
-	if (!w)
-		w = first_in_the_way(pool_list_first(&p->idle), fn);
-	if (w && w->fn->opt.device.park && w->n_leases)
+	w = in_the_way(&p->frozen, fn, look, &comes);
+	if (!w && !comes)
+		w = in_the_way(&p->idle, fn, look, &comes);
+	if (!w || comes)
+		return;
+	/* What is parked is the host's memory still. CUDA's driver does not park what runs on a MIG instance
+	 * (NVIDIA/cuda-checkpoint). */
+	if (w->fn->opt.device.park && w->n_leases && w->leases[0].rung != RUNG_MIG && node_lacks_devices(w->node, fn))
 		worker_park(w);
-	else if (w)
+	else
 		worker_end(w, "its place is needed");
 }
 

@@ -13,7 +13,7 @@
 #include "gate/dispatch.h"
 #include "gate/flow.h"
 #include "gate/logs.h"
-#include "gate/nodes.h"
+#include "gate/node.h"
 #include "sys/clock.h"
 
 #define LOOK_AGAIN_US 100000 /* while the oldest waits for a start that takes longer than the queue may hold it */
@@ -293,6 +293,7 @@ static bool serve(struct fn *fn, unsigned most)
 		/* There is room, but on no node that is fit for it. What is freed for it will call again. */
 		fn->reason = WAIT_NO_PLACE;
 		set_hungry(fn, true);
+		set_timer(fn, fn_avoids_us(fn));
 		pool_make_place(fn);
 		return got > n;
 	}

@@ -30,6 +30,7 @@
 #define KEYS_MARGIN_MS  3600000      /* a worker is not given work with keys that end sooner */
 #define KILL_WAIT_MS    5000
 #define REMOTE_GRACE_US 2000000ull
+#define STARTS_MAX      3 /* nodes that could not start a worker for an invocation, before it is told so */
 #define TRIES_MAX       2 /* an invocation that two workers died without reading is answered with an error */
 
 void worker_free(struct worker *w)
@@ -40,6 +41,7 @@ void worker_free(struct worker *w)
 	front_unlisten(w->init_door);
 	lane_free(w->lane);
 	timer_free(w->deadline);
+	arena_done(&w->arena);
 	buf_done(&w->line);
 	buf_done(&w->words);
 	buf_done(&w->init_error);
@@ -199,14 +201,16 @@ static void average(uint64_t *avg, uint64_t sample)
 	*avg = *avg ? (*avg * 7 + sample) / 8 : MAX(sample, (uint64_t)1);
 }
 
-/* As take, when it ran. */
+/* As take, when it ran. For placing, a worker was taken until now: on a far node by the way there and back, too. */
 static void release(struct worker *w, struct invocation *inv)
 {
+	uint64_t now = clock_mono_us();
+
 	flush_line(w);
 	if (!inv->run_ended_us)
-		inv->run_ended_us = clock_mono_us();
+		inv->run_ended_us = now;
 	inv->usage.max_memory_mb = (w->max_rss_kib + 1023) / 1024;
-	average(&w->fn->run_us, inv->run_ended_us - inv->run_began_us);
+	average(&w->fn->run_us, now - inv->run_began_us);
 	take(w, inv);
 }
 
@@ -324,6 +328,24 @@ static struct str last_words(const struct worker *w)
 	return str_sub(s, s.n > WORDS_MAX ? s.n - WORDS_MAX : 0, WORDS_MAX);
 }
 
+/* Its node's fault, not the function's: those it was started for stay in the queue, which finds them another place.
+ * False: one has seen that too often. Of workers that were started side by side each is for another of them. */
+static bool start_elsewhere(struct worker *w)
+{
+	struct invocation *inv = invocation_list_first(&w->fn->queue);
+
+	for (unsigned n = w->concurrency; inv && n > 0; inv = invocation_list_next(inv)) {
+		if (inv->failed_start_us > w->asked_us)
+			continue;
+		if (inv->failed_starts + 1 >= STARTS_MAX)
+			return false;
+		inv->failed_starts++;
+		inv->failed_start_us = clock_mono_us();
+		n--;
+	}
+	return true;
+}
+
 /* A worker that never became ready answers for those it was started for, and the function for what it is: one that
  * cannot start is backed off (crash.c). */
 static void fail_start(struct worker *w)
@@ -332,6 +354,8 @@ static void fail_start(struct worker *w)
 	struct invocation *inv;
 	struct end end = {0};
 
+	if (w->node_at_fault && start_elsewhere(w))
+		return;
 	if (!w->init_error.n || w->out_of_memory || w->device_type)
 		describe_end(w, true, &end);
 	if (end.text.n)
@@ -418,8 +442,7 @@ static void ready(struct worker *w, const struct frame *f)
 	w->deadline_us = 0;
 	flush_line(w);
 	crash_over(w->fn);
-	if (w->node)
-		node_worked(w->node);
+	node_worked(w);
 	worker_set_state(w, WORKER_IDLE, "initialised");
 	if (w->fn->stale)
 		worker_end(w, "the function was changed");
@@ -485,11 +508,17 @@ static void run_frame(struct worker *w, const struct frame *f, struct invocation
 	}
 }
 
+/* Word of a remote worker's exit may overtake what it said before on its lane. */
+static struct invocation *in_hand(const struct worker *w, const uint8_t id[static 16])
+{
+	return w->state == WORKER_BUSY || w->exited ? worker_invocation(w, id) : NULL;
+}
+
 static void lane_frame(void *arg, const struct frame *f)
 {
 	static const uint8_t none[16];
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, f->id) : NULL;
+	struct invocation *inv = in_hand(w, f->id);
 	struct meta m;
 
 	read_meta(f, &m);
@@ -545,7 +574,7 @@ static void run_is_late(struct worker *w, struct invocation *inv)
 static void lane_late(void *arg, const uint8_t id[static 16])
 {
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, id) : NULL;
+	struct invocation *inv = in_hand(w, id);
 
 	if (inv && !w->late)
 		run_is_late(w, inv);

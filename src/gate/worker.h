@@ -49,6 +49,7 @@ struct worker {
 	bool retiring;          /* takes nothing more, and ends when it has nothing in hand */
 	bool provisioned;       /* started before it was asked for */
 	bool node_gone;         /* it died with its node: nobody's fault */
+	bool node_at_fault;     /* that could not start it: another may */
 	bool used;              /* has run something: not cold any more */
 	bool lane_over, exited; /* both: it can go */
 	enum lane_end lane_end;

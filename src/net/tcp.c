@@ -22,6 +22,10 @@
 
 #define BACKLOG       1024
 #define NOTSENT_LOWAT (128 << 10)
+#define RTO_MAX_MS    1000
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* Linux 6.15; not in libc's headers yet */
+#endif
 
 struct lookup {
 	struct tcp_dial *dial; /* NULL: cancelled */
@@ -498,12 +502,14 @@ uint16_t tcp_port(int fd)
 
 void tcp_tune(int fd, unsigned timeout_ms)
 {
-	int one = 1, lowat = NOTSENT_LOWAT;
+	int one = 1, lowat = NOTSENT_LOWAT, rto = RTO_MAX_MS;
 
 	/* All of it only makes things better: a kernel that refuses one goes without. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	/* What was lost in an outage is sent again within a second of its end, not after as long as it lasted. */
+	setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &rto, sizeof(rto));
 }
 
 void tcp_far(int fd)

@@ -295,6 +295,13 @@ json_t *pool_zygotes(const struct pool *p)
 	return zygotes_json(p->zygotes);
 }
 
+bool pool_is_parked(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16])
+{
+	const struct slot *s = pool_find(p, owner, id);
+
+	return s && s->parking;
+}
+
 void pool_stop(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], uint64_t grace_ms)
 {
 	struct slot *s = pool_find(p, owner, id);

@@ -34,6 +34,7 @@ void pool_prepare(struct pool *p, struct gate_link *owner, const json_t *order, 
 void pool_freeze(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], bool on);
 /* Its device memory goes to the host's, and its slice is others' to have; or (off) it takes both again. */
 void pool_park(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], bool on);
+bool pool_is_parked(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16]);
 void pool_stop(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], uint64_t grace_ms);
 /* Modules that a worker of this package imported. */
 void pool_learn(struct pool *p, struct str sha256, struct str names);

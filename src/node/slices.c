@@ -7,13 +7,14 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "node/mps.h"
+#include "model/slice.h"
 #include "node/slice_box.h"
 #include "sys/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define SHARES_MAX 16 /* devices of one worker */
+#define SHARES_MAX SLICE_WHOLE_MAX /* devices of one worker */
 
 struct slice_hold {
 	struct list_link on_list;
@@ -106,7 +107,8 @@ static void on_looked(void *arg)
 			const struct slice_share *share = &h->shares[i];
 			uint64_t used;
 
-			if (share->rung != RUNG_WATCHED || !share->memory_mb)
+			/* MPS's limits are in the client's own environment, for which it can choose another. */
+			if ((share->rung != RUNG_WATCHED && share->rung != RUNG_MPS) || !share->memory_mb)
 				continue;
 			used = devices_used_mb(s->devices, share->device, h->pid);
 			if (used <= share->memory_mb)

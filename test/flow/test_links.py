@@ -264,7 +264,7 @@ def test_runs_over_its_time_while_away(link):
 
 
 def test_streams(link):
-    name = deploy_node(link.wick, "streamed")
+    name = deploy_node(link.wick, "streamed", Timeout=60)
     path = f"/2021-11-15/functions/{name}/response-streaming-invocations"
     link.path.cut_after(UP, 4 << 20)
     box, t = in_background(lambda: call(link.wick, "POST", path, json.dumps({"path": "/big"}).encode()))

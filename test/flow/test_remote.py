@@ -1,8 +1,14 @@
 """Nodes on other machines: `wick serve --nodes` and `wick node --join`, each in folders of their own, with nothing between
 them but a TCP connection; and a proxy between that the tests cut."""
+import hashlib
+import json
 import os
+import pathlib
+import re
 import signal
+import socket
 
+import urls
 from conftest import until
 from remote import APP, free_address, gateway, in_background, joined, new_node, nodes, proxy, token, up
 
@@ -98,6 +104,20 @@ def test_connection_lost_and_found(gateway, new_node, proxy):
     assert gateway.invoke(name)[0]["id"] == before
 
 
+def test_is_tried_often_while_workers_are_held(gateway, new_node, proxy):
+    """An outage that lasts makes attempts no rarer than one or two a second, so that its end is seen within one."""
+    joined(gateway, new_node, "gpu1", "--proxy", proxy.url)
+    name = gateway.deploy(APP)
+    before = gateway.invoke(name)[0]["id"]
+    proxy.cut()
+    until(lambda: nodes(gateway)["gpu1"]["state"] == "away", "the node to be away")
+    refused = proxy.connects
+    until(lambda: proxy.connects >= refused + 15, "fifteen attempts, for which ever rarer ones take a minute and a half")
+    proxy.mend()
+    up(gateway, "gpu1")
+    assert gateway.invoke(name)[0]["id"] == before
+
+
 def test_gate_crashes(gateway, new_node):
     """Idle workers of a gate that died serve the next one."""
     n = joined(gateway, new_node, "gpu1")
@@ -150,6 +170,81 @@ def test_gateway_stays_away(gateway, new_node, proxy):
     proxy.mend()
     up(gateway, "gpu1")
     assert gateway.invoke(name)[0]["id"]
+
+
+def test_limit_holds_while_away(gateway, new_node, proxy):
+    """The node ends what is over its time, and the caller is told of it when the connection is back."""
+    n = joined(gateway, new_node, "gpu1", env={"https_proxy": proxy.url})
+    assert proxy.connects
+    name = gateway.deploy(APP, Timeout=2)
+    box, t = in_background(lambda: gateway.invoke(name, {"sleep": 60, "n": "late"}))
+    until(lambda: "ran late" in gateway.run("logs", name).stdout, "it to run")
+    proxy.cut()
+    until(lambda: not n.workers(), "its worker to be ended")
+    proxy.mend()
+    t.join(60)
+    assert "timed out after 2.00 seconds" in box[0][0]["errorMessage"]
+
+
+def test_package_is_gone(gateway, new_node):
+    """What the gateway has lost is an error at once, not a wait."""
+    n = joined(gateway, new_node, "gpu1")
+    n.stop()
+    until(lambda: nodes(gateway)["gpu1"]["state"] == "away", "the node to be away")
+    name = gateway.deploy(APP)
+    for blob in (gateway.data / "blobs").rglob("*"):
+        if blob.is_file():
+            blob.unlink()
+    n.start()
+    up(gateway, "gpu1")
+    error, answer = gateway.invoke(name)
+    assert answer["FunctionError"] and "package" in error["errorMessage"], error
+
+
+def test_snapshot_reaches_wick(gateway, new_node):
+    """What SnapStart initialises uses Wick's API on the way, too."""
+    joined(gateway, new_node, "gpu1")
+    bucket = gateway.bucket()
+    name = gateway.deploy("import boto3\nSEEN = [b['Name'] for b in boto3.client('s3').list_buckets()['Buckets']]\n"
+                          "def handler(event, context): return SEEN\n", SnapStart={"ApplyOn": "PublishedVersions"})
+    version = gateway.client("lambda").publish_version(FunctionName=name)["Version"]
+    assert bucket in gateway.invoke(name, Qualifier=version)[0]
+
+
+def test_streams(gateway, new_node):
+    """A web program: bodies of requests and answers as they come, several at once."""
+    joined(gateway, new_node, "gpu1")
+    path = urls.add_url(gateway, urls.deploy_web(gateway))
+    sent = os.urandom(8 << 20)
+    whole = [len(sent), hashlib.sha256(sent).hexdigest()]
+    boxes = [in_background(lambda: urls.call(gateway, "POST", path + "upload", sent, sign=False)) for _ in range(3)]
+    boxes += [in_background(lambda: urls.call(gateway, "GET", path + "down?160", sign=False)) for _ in range(3)]
+    for _, t in boxes:
+        t.join(60)
+    answers = [box[0].text for box, _ in boxes]
+    assert [json.loads(a) for a in answers[:3]] == [whole] * 3
+    assert all(a == b"z" * (160 << 16) for a in answers[3:])
+    assert urls.call(gateway, "POST", path + "duplex", b"abc" * 100000, sign=False).text == b"ABC" * 100000
+
+
+def test_slow_reader(gateway, new_node):
+    """Who does not read holds up nobody else, and nothing piles up."""
+    n = joined(gateway, new_node, "gpu1")
+    path = urls.add_url(gateway, urls.deploy_web(gateway))
+    slow = socket.create_connection(gateway.listen.rsplit(":", 1))
+    slow.sendall(f"GET {path}down?800 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert slow.recv(1)
+    for _ in range(3):
+        assert urls.call(gateway, "GET", path + "down?16", sign=False).text == b"z" * (16 << 16)
+    rss = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{n.node_pid()}/status").read_text())[1])
+    assert rss < 200 << 10
+    got = 1
+    while data := slow.recv(1 << 20):
+        got += len(data)
+        if got >= 800 << 16:
+            break
+    slow.close()
+    assert got >= 800 << 16
 
 
 def test_two_gateways(gateway, new_wick, new_node):
