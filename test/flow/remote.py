@@ -121,9 +121,13 @@ class Node:
                if not k.startswith(("AWS_", "WICK_")) and not k.lower().endswith("_proxy")}
         env.update(self.extra_env)
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([BUILD / "wick", "node", "--data", self.data, *map(str, args)],
+            self.process = subprocess.Popen(self.command() + [BUILD / "wick", "node", "--data", self.data, *map(str, args)],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
                                             start_new_session=True)
+
+    def command(self):
+        """What it is run by."""
+        return []
 
     def log(self):
         return self.log_path.read_text(errors="replace")
