@@ -631,6 +631,10 @@ static void deadline(void *arg)
 	struct invocation *inv = run_list_first(&w->runs);
 
 	w->deadline_us = 0;
+	if (w->state == WORKER_INIT && w->ready_us) {
+		worker_end(w, "it was not woken in time");
+		return;
+	}
 	if (!w->ready_us) {
 		init_too_long(w);
 		return;
