@@ -37,6 +37,7 @@ int bill_run(const struct cli *c);
 int completion_run(const struct cli *c);
 int deploy_run(const struct cli *c);
 int dev_run(const struct cli *c);
+int devices_run(const struct cli *c);
 int doctor_run(const struct cli *c);
 int env_run(const struct cli *c);
 int events_run(const struct cli *c);

@@ -217,6 +217,7 @@ int doctor_run(const struct cli *c)
 	check_disk(&d);
 	check_kernel(&d);
 	doctor_boxes(&d);
+	doctor_devices(&d);
 	check_port(&d);
 	check_server(&d);
 	if (d.list)

@@ -18,3 +18,5 @@ void doctor_say(struct doctor *d, enum verdict v, const char *what, const char *
 
 /* What boxes need of the kernel: namespaces, control groups, Landlock, tun; and runtimes beside Python. */
 void doctor_boxes(struct doctor *d);
+/* Devices and their drivers. */
+void doctor_devices(struct doctor *d);

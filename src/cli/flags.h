@@ -267,6 +267,14 @@ static const struct flag place_flags[] = {
 	{"dry-run", 0, NULL, "only look"},
 	{0},
 };
+#define DEVICES_MORE                                                                                                   \
+	"GPUs, accelerators and the CPU, as a node on this machine finds them, and those that WICK_DEVICES declares. " \
+	"SLICES says how a fraction of the device is held: mig (by the card), mps (by NVIDIA's daemon), watched (its " \
+	"worker is ended when it is over its memory), none (the worker's control group holds it). A device in "        \
+	"trouble is given to nobody."
+#define DEVICES_EXAMPLES                                                                                               \
+	"wick devices\n"                                                                                               \
+	"wick devices --json\n"
 
 #define DOCTOR_MORE                                                                                                    \
 	"Each line is ok, warn or fail, and says how to mend it. The exit status is 1 when something failed."

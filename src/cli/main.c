@@ -36,6 +36,8 @@ const struct cmd commands[] = {
 	 TOKEN_MORE, TOKEN_EXAMPLES, token_flags, false, token_run, NULL},
 	{"place", "NAME --dry-run", "say where a function would run",
 	 PLACE_MORE, PLACE_EXAMPLES, place_flags, false, place_run, NULL},
+	{"devices", "", "list the devices of this machine",
+	 DEVICES_MORE, DEVICES_EXAMPLES, NULL, false, devices_run, NULL},
 	{"doctor", "[--data DIR]", "check what this machine lacks",
 	 DOCTOR_MORE, DOCTOR_EXAMPLES, NULL, false, doctor_run, NULL},
 	{"completion", "bash|zsh|fish", "print completion for a shell",

@@ -4,6 +4,7 @@
  * said. */
 #include "cli/commands.h"
 #include "cli/out.h"
+#include "cli/program.h"
 #include "cli/serve.h"
 
 #include "base/mem.h"
@@ -231,11 +232,11 @@ static void on_said(void *arg, int events)
 
 static int run(struct joiner *j, struct err *err)
 {
-	_cleanup_(freep) char *libexec = serve_libexec(), *program = NULL;
+	_cleanup_(freep) char *libexec = program_folders(), *program = program_find("wick-node", err);
 	struct rlimit files;
 	struct sigaction hup;
 
-	if (serve_find_program(libexec, "wick-node", &program, err) < 0 || open_data(j, err) < 0)
+	if (!program || open_data(j, err) < 0)
 		return -1;
 	if (pipe2(j->said, O_CLOEXEC) < 0)
 		return err_set(err, errno, "make a pipe");

@@ -89,6 +89,14 @@ static const char *seen(const json_t *node, char buf[static OUT_TEXT])
 	return ms > 0 ? out_local_time(ms, buf) : "-";
 }
 
+static const char *workers(struct grid *g, const json_t *node)
+{
+	unsigned long long all = number(node, "workers"), parked = number(node, "parked");
+
+	return parked ? arena_printf(&g->arena, "%llu (%llu parked)", all, parked)
+		      : arena_printf(&g->arena, "%llu", all);
+}
+
 void nodes_view(struct buf *b, const json_t *nodes, int fd)
 {
 	_cleanup_(grid_done) struct grid g = {
@@ -99,10 +107,10 @@ void nodes_view(struct buf *b, const json_t *nodes, int fd)
 		const json_t *n = json_array_get(nodes, i), *list = json_get_array(n, "devices");
 		uint64_t rtt_us = number(n, "rtt_us");
 
-		grid_add(&g, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%llu\t%s", cell(&g, n, "name"), state(&g, n),
+		grid_add(&g, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", cell(&g, n, "name"), state(&g, n),
 			 joined(&g, json_get_array(n, "labels"), ","), cell(&g, n, "address"), cell(&g, n, "version"),
-			 devices(&g, list), slots(&g, list), rtt_us ? out_us(rtt_us, rtt) : "-",
-			 (unsigned long long)number(n, "workers"), seen(n, when));
+			 devices(&g, list), slots(&g, list), rtt_us ? out_us(rtt_us, rtt) : "-", workers(&g, n),
+			 seen(n, when));
 	}
 	grid_text(&g, b, fd);
 }
@@ -119,29 +127,32 @@ static const char *rung(struct grid *g, const json_t *d)
 	return json_get_bool(d, "mig_mode", false) ? "mig" : json_get_bool(d, "mps", false) ? "mps" : "watched";
 }
 
+static const char *mb(struct grid *g, const json_t *d, const char *key)
+{
+	return arena_printf(&g->arena, "%llu MB", (unsigned long long)number(d, key));
+}
+
 static void device_row(struct grid *g, const json_t *node, const json_t *d)
 {
-	/* Only NVML measures. */
-	bool measured = str_eqz(json_get_str(d, "source", STR_NULL), "nvml");
-	uint64_t memory = number(d, "memory_mb");
-	const char *util = "-", *temp = "-", *room = "-";
+	/* Only NVML measures; and what has no account of its memory promises none. */
+	bool measured = str_eqz(json_get_str(d, "source", STR_NULL), "nvml"), memory = number(d, "memory_mb");
+	bool promises = memory && !str_eqz(json_get_str(d, "kind", STR_NULL), "cpu");
+	const char *util = "-", *temp = "-";
 
 	if (measured) {
 		util = arena_printf(&g->arena, "%llu%%", (unsigned long long)number(d, "utilisation_percent"));
 		temp = arena_printf(&g->arena, "%llu C", (unsigned long long)number(d, "temperature_c"));
 	}
-	if (memory)
-		room = arena_printf(&g->arena, "%llu/%llu MB", (unsigned long long)number(d, "memory_used_mb"),
-				    (unsigned long long)memory);
-	grid_add(g, "%s\t%s\t%s\t%s\t%s\t%llu/%d\t%s\t%s\t%s\t%s", cell(g, node, "name"), cell(g, d, "id"),
-		 cell(g, d, "model"), cell(g, d, "kind"), room, (unsigned long long)number(d, "slots_used"), SLOTS,
-		 rung(g, d), util, temp, cell(g, d, "trouble"));
+	grid_add(g, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%llu/%d\t%s\t%s\t%s\t%s", cell(g, node, "name"), cell(g, d, "id"),
+		 cell(g, d, "model"), cell(g, d, "kind"), memory ? mb(g, d, "memory_mb") : "-",
+		 measured ? mb(g, d, "memory_used_mb") : "-", promises ? mb(g, d, "memory_promised_mb") : "-",
+		 (unsigned long long)number(d, "slots_used"), SLOTS, rung(g, d), util, temp, cell(g, d, "trouble"));
 }
 
 void nodes_view_devices(struct buf *b, const json_t *nodes, int fd)
 {
 	_cleanup_(grid_done) struct grid g = {
-		.head = "NODE\tDEVICE\tMODEL\tKIND\t>MEMORY\t>SLOTS\tRUNG\t>UTIL\t>TEMP\tTROUBLE"};
+		.head = "NODE\tDEVICE\tMODEL\tKIND\t>MEMORY\t>USED\t>PROMISED\t>SLOTS\tRUNG\t>UTIL\t>TEMP\tTROUBLE"};
 
 	for (size_t i = 0; i < json_array_size(nodes); i++) {
 		const json_t *n = json_array_get(nodes, i), *list = json_get_array(n, "devices");
@@ -154,40 +165,29 @@ void nodes_view_devices(struct buf *b, const json_t *nodes, int fd)
 
 /* ---- placement ---- */
 
-static void add_value(struct buf *b, const json_t *v)
-{
-	if (json_is_string(v)) {
-		buf_add_str(b, json_str_value(v));
-	} else if (json_is_array(v)) {
-		for (size_t i = 0; i < json_array_size(v); i++) {
-			buf_adds(b, i ? "," : "");
-			add_value(b, json_array_get(v, i));
-		}
-	} else {
-		json_write(b, v);
-	}
-}
-
-/* Whatever the function asks for, "kinds gpu,cpu, slots 3"; what it leaves open is left out. */
+/* "3/8 of a gpu or else a cpu, 4096 MB of device memory, on a node labelled edge; 512 MB of memory". */
 static const char *wish(struct grid *g, const json_t *o)
 {
+	const json_t *kinds = json_get_array(o, "kinds"), *labels = json_get_array(o, "labels");
+	struct str slice = json_get_str(o, "slice", STR_NULL);
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
-	const char *name;
-	json_t *v;
+	bool whole = !str_ends(slice, STR("/8"));
 
-	json_object_foreach((json_t *)o, name, v)
-	{
-		bool nothing = json_is_null(v) || json_is_false(v) ||
-			       (json_is_number(v) && json_number_value(v) == 0) ||
-			       (json_is_string(v) && json_string_length(v) == 0) ||
-			       (json_is_array(v) && json_array_size(v) == 0);
-
-		if (nothing)
-			continue;
-		buf_printf(&b, "%s%s ", b.n ? ", " : "", name);
-		add_value(&b, v);
-	}
-	return b.n ? out_cell(&g->arena, buf_str(&b)) : "nothing of a device";
+	if (slice.n && json_array_size(kinds))
+		buf_printf(&b, "%.*s%s%s", STR_ARG(slice), whole ? " of kind " : " of a ",
+			   joined(g, kinds, whole ? ", else " : ", else of a "));
+	else if (json_array_size(kinds))
+		buf_printf(&b, "a node with a %s", joined(g, kinds, ", else a "));
+	else
+		buf_adds(&b, "no device");
+	if (number(o, "device_memory_mb"))
+		buf_printf(&b, ", %llu MB of its memory", (unsigned long long)number(o, "device_memory_mb"));
+	if (json_array_size(labels))
+		buf_printf(&b, ", a node labelled %s", joined(g, labels, " and "));
+	if (number(o, "memory_mb"))
+		buf_printf(&b, "; it is reckoned with %llu MB of a node's memory",
+			   (unsigned long long)number(o, "memory_mb"));
+	return out_cell(&g->arena, buf_str(&b));
 }
 
 static void add_chosen(struct buf *b, struct grid *g, const json_t *chosen, int fd)
@@ -227,7 +227,8 @@ void place_view(struct buf *b, const json_t *place, int fd)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *c = json_array_get(list, i);
 
-		grid_add(&g, "%s\t%s\t%s", cell(&g, c, "node"), cell(&g, c, "verdict"), cell(&g, c, "text"));
+		grid_add(&g, "%s\t%s\t%s", cell(&g, c, "node"),
+			 json_get_bool(c, "chosen", false) ? "chosen" : cell(&g, c, "verdict"), cell(&g, c, "text"));
 	}
 	grid_text(&g, b, fd);
 }

@@ -66,11 +66,12 @@ static void device_table(void **state)
 	nodes_view_devices(&b, j, -1);
 	assert_string_equal(
 		buf_cstr(&b),
-		"NODE  DEVICE  MODEL        KIND          MEMORY  SLOTS  RUNG  UTIL  TEMP  TROUBLE\n"
-		"vm    cpu     CPU          cpu                -    0/8  -        -     -  -\n"
-		"gpu1  GPU-1   NVIDIA H200  gpu   1024/144384 MB    3/8  mps    37%  41 C  -\n"
-		"gpu1  cpu     CPU          cpu                -    0/8  -        -     -  -\n"
-		"gpu1  GPU-2   NVIDIA H200  gpu                -    8/8  mig     0%   0 C  fell off the bus\n");
+		"NODE  DEVICE  MODEL        KIND     MEMORY     USED  PROMISED  SLOTS  RUNG  UTIL  TEMP  TROUBLE\n"
+		"vm    cpu     CPU          cpu           -        -         -    0/8  -        -     -  -\n"
+		"gpu1  GPU-1   NVIDIA H200  gpu   144384 MB  1024 MB      0 MB    3/8  mps    37%  41 C  -\n"
+		"gpu1  cpu     CPU          cpu           -        -         -    0/8  -        -     -  -\n"
+		"gpu1  GPU-2   NVIDIA H200  gpu           -     0 MB         -    8/8  mig     0%   0 C  fell off the "
+		"bus\n");
 }
 
 static void placement(void **state)
@@ -78,23 +79,27 @@ static void placement(void **state)
 	static const struct {
 		const char *answer, *text;
 	} cases[] = {
-		{"{\"function\": \"train\", \"wish\": {\"kinds\": [\"gpu\", \"cpu\"], \"slots\": 3, \"whole\": 0, "
-		 "\"memory_mb\": 4096, \"park\": false}, \"chosen\": {\"node\": \"gpu1\", \"devices\": [{\"id\": "
+		{"{\"function\": \"train\", \"wish\": {\"kinds\": [\"gpu\", \"cpu\"], \"slice\": \"3/8\", "
+		 "\"labels\": [\"edge\", \"lab\"], \"device_memory_mb\": 4096, \"memory_mb\": 512, \"park\": false}, "
+		 "\"chosen\": {\"node\": \"gpu1\", \"devices\": [{\"id\": "
 		 "\"GPU-1\", \"model\": \"NVIDIA H200\", \"slots\": 3, \"memory_mb\": 4096, \"rung\": \"mps\"}]}, "
-		 "\"reason\": \"least free\", \"candidates\": [{\"node\": \"gpu1\", \"verdict\": \"chosen\", \"text\": "
+		 "\"reason\": \"least free\", \"candidates\": [{\"node\": \"gpu1\", \"verdict\": \"fits\", \"chosen\": "
+		 "true, \"text\": "
 		 "\"5/8 free\"}, {\"node\": \"vm\", \"verdict\": \"unfit\", \"text\": \"has no gpu\"}]}",
-		 "train asks for: kinds gpu,cpu, slots 3, memory_mb 4096\n"
+		 "train asks for: 3/8 of a gpu, else of a cpu, 4096 MB of its memory, a node labelled edge and lab; it "
+		 "is reckoned with 512 MB of a node's memory\n"
 		 "It would start on: gpu1: NVIDIA H200 (GPU-1) 3/8, 4096 MB, mps\n"
 		 "least free\n"
 		 "NODE  VERDICT  WHY\n"
 		 "gpu1  chosen   5/8 free\n"
 		 "vm    unfit    has no gpu\n"},
 		{"{\"function\": \"hello\", \"wish\": {}, \"chosen\": {\"node\": \"vm\", \"devices\": []}}",
-		 "hello asks for: nothing of a device\nIt would start on: vm\n"},
-		{"{\"function\": \"hello\", \"wish\": {\"slots\": 8}, \"chosen\": null, \"reason\": \"no node is up\", "
+		 "hello asks for: no device\nIt would start on: vm\n"},
+		{"{\"function\": \"hello\", \"wish\": {\"kinds\": [\"gpu\"], \"slice\": \"2 devices\"}, \"chosen\": "
+		 "null, \"reason\": \"no node is up\", "
 		 "\"candidates\": []}",
-		 "hello asks for: slots 8\nIt would start on: nowhere\nno node is up\n"},
-		{"{}", "- asks for: nothing of a device\nIt would start on: nowhere\n"},
+		 "hello asks for: 2 devices of kind gpu\nIt would start on: nowhere\nno node is up\n"},
+		{"{}", "- asks for: no device\nIt would start on: nowhere\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

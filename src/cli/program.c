@@ -1,13 +1,15 @@
 /* A child on a loop of its own, so that it can be run on any thread. Owns nothing when it returns. */
 #include "cli/program.h"
 
+#include "base/mem.h"
 #include "sys/child.h"
+#include "sys/file.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define OUTPUT_MAX 65536
+#define OUTPUT_MAX (1u << 20)
 
 struct running {
 	struct loop *loop;
@@ -85,4 +87,24 @@ int program_run(const char *const *argv, unsigned limit_ms, struct buf *out)
 	timer_free(late);
 	loop_free(r.loop);
 	return r.exited && WIFEXITED(r.status) ? WEXITSTATUS(r.status) : -1;
+}
+
+char *program_folders(void)
+{
+	_cleanup_(freep) char *self = self_dir();
+	const char *said = getenv("WICK_LIBEXEC");
+
+	if (said && *said)
+		return xstrdup(said);
+	return xasprintf("%s/src/gate:%s/src/node:%s/src/runtime:%s", self, self, self, WICK_LIBEXECDIR);
+}
+
+char *program_find(const char *name, struct err *err)
+{
+	_cleanup_(freep) char *folders = program_folders();
+	char *path = file_find_program(folders, name);
+
+	if (!path)
+		err_set(err, 0, "the program %s is missing: looked in %s", name, folders);
+	return path;
 }

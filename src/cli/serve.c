@@ -3,6 +3,7 @@
  * no request. Fails before it has started anything, with one line that says what to do. */
 #include "cli/commands.h"
 #include "cli/out.h"
+#include "cli/program.h"
 #include "cli/serve.h"
 
 #include "base/mem.h"
@@ -317,9 +318,10 @@ static int start_all(struct supervisor *sv, struct err *err)
 	struct rlimit files;
 	struct sigaction hup;
 
-	sv->libexec = serve_libexec();
-	if (serve_find_program(sv->libexec, "wick-node", &node, err) < 0 ||
-	    serve_find_program(sv->libexec, "wick-gate", &gate, err) < 0)
+	sv->libexec = program_folders();
+	node = program_find("wick-node", err);
+	gate = node ? program_find("wick-gate", err) : NULL;
+	if (!gate)
 		return -1;
 	if (serve_data_open(&sv->data, sv->s.data, sv->s.user, err) < 0 ||
 	    serve_listen_open(&sv->listen, sv->s.listen, err) < 0)

@@ -57,6 +57,3 @@ struct serve_child *serve_child_start(struct loop *loop, const struct serve_chil
 void serve_child_stop(struct serve_child *c, int signo); /* no more restarts */
 void serve_child_settled(struct serve_child *c); /* it serves: from now on it is started again whatever it stops with */
 struct serve_child *serve_child_free(struct serve_child *c);
-/* Folders with Wick's other programs, ':' between them; malloc'd. */
-char *serve_libexec(void);
-int serve_find_program(const char *libexec, const char *name, char **ret /* malloc'd */, struct err *err);

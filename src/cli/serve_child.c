@@ -144,31 +144,3 @@ struct serve_child *serve_child_free(struct serve_child *c)
 }
 
 /* ---- where programs are ---- */
-
-/* The tree a program was built in comes before the installed one, so that build/wick runs its own. */
-int serve_find_program(const char *libexec, const char *name, char **ret, struct err *err)
-{
-	struct str rest = str_from(libexec), dir;
-
-	while (rest.n > 0) {
-		_cleanup_(freep) char *path = NULL;
-
-		str_cut(rest, ':', &dir, &rest);
-		path = xasprintf("%.*s/%s", STR_ARG(dir), name);
-		if (access(path, X_OK) == 0) {
-			*ret = steal(&path);
-			return 0;
-		}
-	}
-	return err_set(err, 0, "the program %s is missing: looked in %s", name, libexec);
-}
-
-char *serve_libexec(void)
-{
-	_cleanup_(freep) char *self = self_dir();
-	const char *said = getenv("WICK_LIBEXEC");
-
-	if (said && *said)
-		return xstrdup(said);
-	return xasprintf("%s/src/gate:%s/src/node:%s/src/runtime:%s", self, self, self, WICK_LIBEXECDIR);
-}

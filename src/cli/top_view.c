@@ -194,6 +194,8 @@ static void workers_line(struct lines *l)
 	count(l, number(w, "idle"), "idle", TONE_PLAIN);
 	count(l, number(w, "frozen"), "frozen", TONE_PLAIN);
 	count(l, number(w, "waiting") + number(w, "init"), "starting", TONE_WARN);
+	if (number(w, "parked") > 0)
+		count(l, number(w, "parked"), "parked", TONE_PLAIN);
 	if (number(w, "ending") > 0)
 		count(l, number(w, "ending"), "ending", TONE_PLAIN);
 	count(l, number(totals, "queued"), "queued", TONE_WARN);

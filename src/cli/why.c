@@ -19,6 +19,8 @@ static const struct {
 	{"no-memory",
 	 "Wait for other workers to end, give functions less memory (wick deploy --memory), or let workers "
 	 "have more of the machine's (wick serve --worker-memory); `wick top` shows who has it."},
+	{"no-place",
+	 "`wick place NAME --dry-run` says of each node what is missing, `wick nodes --devices` who has how much."},
 	{"too-large", "Give it less memory (wick deploy --memory): this machine can never run it so."},
 	{"reserved-limit", "Raise or remove its limit: aws lambda put-function-concurrency (or "
 			   "delete-function-concurrency) --function-name NAME."},

@@ -62,6 +62,10 @@ struct fn {
 	struct stats *stats;        /* from its first run on */
 
 	struct bits code_on; /* numbers of the nodes that have its packages */
+	/* node_fail.c */
+	struct bits avoid;       /* nodes where its last start has failed */
+	uint64_t avoid_until_us; /* they get none until then */
+	unsigned avoided;        /* times in a row */
 
 	/* pool.c counts these. */
 	unsigned running, starting, live; /* invocations in hand; workers on their way; workers that are not ENDING */

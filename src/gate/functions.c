@@ -140,6 +140,7 @@ void fn_unref(struct fn *fn)
 	json_decref(fn->doc);
 	arena_done(&fn->arena);
 	bits_done(&fn->code_on);
+	bits_done(&fn->avoid);
 	group_unref(fn->group);
 	free(fn);
 }
@@ -389,6 +390,8 @@ static void retire(struct fn *fn)
 	fn->stale = true;
 	while (fn->workers[WORKER_IDLE].n)
 		worker_end(worker_list_first(&fn->workers[WORKER_IDLE]), "the function was changed");
+	while (fn->workers[WORKER_PARKED].n)
+		worker_end(worker_list_first(&fn->workers[WORKER_PARKED]), "the function was changed");
 	queue_move(fn, fn_get(fn->g, fn->def.name, fn->def.version));
 	fn_unref(fn);
 }

@@ -29,6 +29,8 @@ struct invocation {
 	struct stream *stream;         /* its answer is taken as it comes (stream.h); NULL: whole */
 	void (*answer)(struct req *r); /* renders the outcome into the reply; NULL: as Invoke does */
 	unsigned tries;                /* workers that died without reading it */
+	unsigned failed_starts;        /* of workers for it, by no fault of the function */
+	uint64_t failed_start_us;      /* the last of them */
 	uint64_t queued_us, placed_us, run_began_us, run_ended_us; /* monotonic */
 
 	uint64_t box_us; /* of a cold start: beside usage's start and init */

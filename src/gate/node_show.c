@@ -34,6 +34,8 @@ static json_t *node_devices_json(const struct node *n)
 
 		json_object_set_new(j, "slots_used", json_integer(b->slots_taken));
 		json_object_set_new(j, "memory_promised_mb", json_integer((json_int_t)b->memory_taken_mb));
+		if (b->failing.n && !b->device->trouble.n)
+			json_set_str(j, "trouble", b->failing);
 		json_array_append_new(all, j);
 	}
 	return all;
@@ -49,44 +51,72 @@ static json_t *node_labels_json(const struct node *n)
 	return all;
 }
 
-static json_t *candidates(const struct gate *g, const struct place_wish *wish)
+static json_t *candidates(const struct gate *g, const struct place_wish *wish, const struct place_choice *c)
 {
 	const struct slice_wish *d = wish->device;
 	json_t *all = json_array();
 
 	for (struct node *n = node_list_first(&g->nodes->list); n; n = node_list_next(n)) {
+		_cleanup_(buf_done) struct buf text = BUF_NULL;
 		enum place_reason best = PLACE_NO_LABEL;
+		json_t *j;
 
 		for (size_t i = 0; i < MAX(d->n_kinds, (size_t)1); i++) {
-			enum place_reason r = place_node_reason(&n->place, wish, d->n_kinds ? d->kinds[i] : STR_NULL);
+			enum place_reason r =
+				place_why_not(&n->place, n->number, wish, d->n_kinds ? d->kinds[i] : STR_NULL);
 
 			best = r == PLACE_FITS || (best != PLACE_FITS && r > best) ? r : best;
 		}
-		json_array_append_new(all,
-				      json_pack("{s:s, s:s}", "node", n->name, "verdict", place_reason_name(best)));
+		place_why_node(&text, &n->place, n->number, wish);
+		j = json_pack("{s:s, s:s, s:b}", "node", n->name, "verdict", place_reason_name(best), "chosen",
+			      (int)(c && c->node == n->number));
+		json_set_str(j, "text", buf_str(&text));
+		json_array_append_new(all, j);
 	}
 	return all;
 }
 
+/* What the lease of each would be: taken from a copy of its book. */
 static json_t *chosen(const struct gate *g, const struct place_wish *wish, const struct place_choice *c)
 {
 	const struct node *n = g->nodes->by_number[c->node];
 	json_t *devices = json_array();
 
 	for (size_t i = 0; i < c->n_devices; i++) {
-		const struct device *d = n->place.devices[c->devices[i]].device;
-		json_t *j = json_object();
+		struct slice_book book = n->place.devices[c->devices[i]];
+		struct slice_lease lease = {0};
+		json_t *j;
 
-		json_set_str(j, "id", d->id);
-		json_set_str(j, "model", d->model);
-		json_object_set_new(j, "slots", json_integer(wish->device->slots ? wish->device->slots : DEVICE_SLOTS));
-		json_object_set_new(j, "memory_mb", json_integer((json_int_t)wish->device->memory_mb));
-		json_object_set_new(j, "rung",
-				    json_string(device_rung_name(
-					    slice_rung(d, wish->device->slots ? wish->device->slots : DEVICE_SLOTS))));
+		slice_book_take(&book, wish->device, wish->role, &lease);
+		j = slice_lease_to_json(&lease);
+		json_set_str(j, "id", book.device->id);
+		json_set_str(j, "model", book.device->model);
 		json_array_append_new(devices, j);
 	}
 	return json_pack("{s:s, s:o}", "node", n->name, "devices", devices);
+}
+
+/* slice is "" where it asks for none. */
+static json_t *wish_json(const struct place_wish *wish)
+{
+	_cleanup_(buf_done) struct buf slice = BUF_NULL;
+	const struct slice_wish *d = wish->device;
+	json_t *kinds = json_array(), *labels = json_array(), *j;
+	bool takes = false;
+
+	for (size_t i = 0; i < d->n_kinds; i++) {
+		takes |= slice_wish_takes(d, d->kinds[i]);
+		json_array_append_new(kinds, json_str(d->kinds[i]));
+	}
+	for (size_t i = 0; i < d->n_labels; i++)
+		json_array_append_new(labels, json_str(d->labels[i]));
+	if (takes)
+		slice_format(&slice, d);
+	j = json_pack("{s:o, s:o, s:I, s:I, s:b, s:b}", "kinds", kinds, "labels", labels, "device_memory_mb",
+		      (json_int_t)d->memory_mb, "memory_mb", (json_int_t)wish->memory_mb, "spread", (int)d->spread,
+		      "park", (int)d->park);
+	json_set_str(j, "slice", buf_str(&slice));
+	return j;
 }
 
 void nodes_why(struct gate *g, const struct fn *fn, struct buf *text)
@@ -122,7 +152,7 @@ void nodes_where(const struct worker *w, struct buf *text)
 
 json_t *nodes_place_json(struct gate *g, const struct fn *fn)
 {
-	_cleanup_(buf_done) struct buf text = BUF_NULL, slice = BUF_NULL;
+	_cleanup_(buf_done) struct buf text = BUF_NULL;
 	struct place_choice choice;
 	struct place_wish wish;
 	json_t *j = json_object();
@@ -135,15 +165,8 @@ json_t *nodes_place_json(struct gate *g, const struct fn *fn)
 		nodes_why(g, fn, &text);
 	json_set_str(j, "reason", buf_str(&text));
 	json_object_set_new(j, "chosen", found ? chosen(g, &wish, &choice) : json_null());
-	json_object_set_new(j, "candidates", candidates(g, &wish));
-	slice_format(&slice, wish.device);
-	json_object_set_new(j, "wish",
-			    json_pack("{s:o, s:s, s:I, s:I}", "kinds", json_array(), "slice", buf_cstr(&slice),
-				      "device_memory_mb", (json_int_t)wish.device->memory_mb, "memory_mb",
-				      (json_int_t)wish.memory_mb));
-	for (size_t i = 0; i < wish.device->n_kinds; i++)
-		json_array_append_new(json_object_get(json_object_get(j, "wish"), "kinds"),
-				      json_str(wish.device->kinds[i]));
+	json_object_set_new(j, "candidates", candidates(g, &wish, found ? &choice : NULL));
+	json_object_set_new(j, "wish", wish_json(&wish));
 	return j;
 }
 
@@ -162,6 +185,21 @@ int nodes_could_place(struct gate *g, const struct slice_wish *d, struct err *er
 	/* A node that has one may still come. */
 	return known ? place_node_possible(all, n, &wish, err) : 0;
 }
+
+static int n_parked(const struct node *n)
+{
+	int parked = 0;
+
+	for (const struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w))
+		parked += w->state == WORKER_PARKED;
+	return parked;
+}
+
+static const char *why_text(const struct node *n)
+{
+	return n->why ? n->why : n->failing ? n->failing_why : "";
+}
+
 json_t *nodes_json(const struct gate *g)
 {
 	json_t *all = json_array();
@@ -172,10 +210,11 @@ json_t *nodes_json(const struct gate *g)
 		json_set_str(j, "name", str_from(n->name));
 		json_object_set_new(j, "up", json_boolean(n->state == NODE_UP));
 		json_object_set_new(j, "state", json_string(state_name(n)));
-		json_object_set_new(j, "why", json_string(n->why ? n->why : ""));
+		json_object_set_new(j, "why", json_string(why_text(n)));
 		json_object_set_new(j, "cpus", json_integer(n->cpus));
 		json_object_set_new(j, "memory_mb", json_integer((json_int_t)n->memory_mb));
 		json_object_set_new(j, "workers", json_integer((json_int_t)n->workers.n));
+		json_object_set_new(j, "parked", json_integer(n_parked(n)));
 		json_object_set_new(j, "drained", json_boolean(n->drained));
 		json_object_set_new(j, "labels", node_labels_json(n));
 		json_object_set_new(j, "devices", node_devices_json(n));

@@ -15,6 +15,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define MEMORY_MAX_MB (16ll << 20)
+#define CPUS_MAX      4096
+
 const uint8_t node_no_id[16];
 
 /* ---- all together ---- */
@@ -76,12 +79,48 @@ uint64_t nodes_memory_largest_mb(const struct gate *g)
 	return most;
 }
 
+struct absent {
+	const struct gate *g;
+	uint64_t memory_mb;
+	bool unknown; /* one was not here yet: what it has it will say */
+};
+
+static void add_absent(void *arg, const struct node_record *rec)
+{
+	struct absent *a = arg;
+	const struct node *n = node_list_first(&a->g->nodes->list);
+
+	while (n && !str_eqz(rec->name, n->name))
+		n = node_list_next(n);
+	if (!n)
+		a->unknown = true;
+	else if (n->state != NODE_UP)
+		a->memory_mb = MAX(a->memory_mb, n->memory_mb);
+}
+
+uint64_t nodes_memory_could_mb(const struct gate *g)
+{
+	struct absent a = {.g = g};
+
+	if (g->nodes->links)
+		node_records_each(g, add_absent, &a);
+	if (a.unknown && clock_mono_us() - g->nodes->began_us < g->conf.s.node_away_ms * 1000)
+		return UINT64_MAX;
+	return a.memory_mb;
+}
+
 /* ---- from a node ---- */
 
 static void set_why(struct node *n, const char *why)
 {
 	free(n->why);
 	n->why = why ? xstrdup(why) : NULL;
+}
+
+/* A number that another machine says: within what can be. */
+static uint64_t said(const json_t *body, const char *name, int64_t least, int64_t most)
+{
+	return (uint64_t)MIN(MAX(json_get_int(body, name, least), least), most);
 }
 
 void node_hello(struct node *n, const json_t *body)
@@ -93,8 +132,8 @@ void node_hello(struct node *n, const json_t *body)
 			 LINK_PROTOCOL);
 	json_decref(n->hello);
 	n->hello = json_deep_copy(body);
-	n->memory_mb = (uint64_t)MAX(json_get_int(body, "memory_mb", 0), (int64_t)0);
-	n->cpus = (unsigned)MAX(json_get_int(body, "cpus", 1), (int64_t)1);
+	n->memory_mb = said(body, "memory_mb", 0, MEMORY_MAX_MB);
+	n->cpus = (unsigned)said(body, "cpus", 1, CPUS_MAX);
 	n->memory_free_mb = n->memory_mb;
 	n->state = NODE_UP;
 	set_why(n, NULL);
@@ -109,7 +148,7 @@ static void status(struct node *n, const json_t *body)
 
 	json_decref(n->status);
 	n->status = json_deep_copy(body);
-	n->memory_free_mb = (uint64_t)MAX(json_get_int(body, "memory_free_mb", 0), (int64_t)0);
+	n->memory_free_mb = said(body, "memory_free_mb", 0, MEMORY_MAX_MB);
 	node_refresh(n);
 	if (n->memory_free_mb > before)
 		queue_pump_all(n->g);
@@ -129,12 +168,11 @@ static void devices(struct node *n, const json_t *body)
 
 static void failed(struct worker *w, const json_t *body)
 {
-	struct node *n = w->node;
+	struct str type = json_get_str(body, "type", STR("Runtime.StartFailed"));
+	struct str error = json_get_str(body, "error", STR("the worker could not be started"));
 
-	node_failed(n);
-	worker_failed(w, json_get_str(body, "type", STR("Runtime.StartFailed")),
-		      json_get_str(body, "error", STR("the worker could not be started")),
-		      json_get_str(body, "output", STR_NULL));
+	w->node_at_fault = node_failed(w, type, error);
+	worker_failed(w, type, error, json_get_str(body, "output", STR_NULL));
 }
 
 static void started(struct node *n, struct worker *w, const int *fds, size_t n_fds, size_t *used)
@@ -203,6 +241,9 @@ size_t node_message(struct node *n, enum link_message type, const uint8_t id[sta
 		devices(n, body);
 		break;
 	case LINK_PARKED:
+		if (w)
+			worker_parked(w, json_get_bool(body, "on", false),
+				      json_string_value(json_object_get(body, "error")));
 		break;
 	case LINK_HELLO:
 	case LINK_START:
@@ -331,6 +372,7 @@ struct node *node_new(struct nodes *ns, struct str name)
 	n->number = free_number(ns);
 	ns->by_number[n->number] = n;
 	n->failing_timer = timer_new(ns->g->loop, node_try_again, n);
+	n->ailing_timer = timer_new(ns->g->loop, node_ailing_over, n);
 	node_list_push(&ns->list, n);
 	return n;
 }
@@ -343,7 +385,7 @@ void node_free(struct node *n)
 	place_index_update(ns->index, n->number, NULL);
 	ns->by_number[n->number] = NULL;
 	node_list_remove(&ns->list, n);
-	timer_free(n->failing_timer);
+	node_fail_done(n);
 	arena_done(&n->arena);
 	free(n->why);
 	n->link = node_link_free(n->link);
@@ -361,6 +403,7 @@ struct nodes *nodes_open(struct gate *g, struct err *err)
 	ns->g = g;
 	ns->index = place_index_new();
 	random_bytes(ns->seed, sizeof(ns->seed));
+	ns->began_us = clock_mono_us();
 	ns->local = node_new(ns, STR("local"));
 	ns->local->peer = peer_dial(g->loop, g->conf.socket, &handler, ns->local);
 	ns->links = node_links_open(ns, err);
@@ -429,6 +472,12 @@ void nodes_freeze(const struct worker *w, bool on)
 {
 	if (w->node)
 		node_say(w->node, LINK_FREEZE, w->id, json_pack("{s:b}", "on", on), NULL, 0);
+}
+
+void nodes_park(const struct worker *w, bool on)
+{
+	if (w->node)
+		node_say(w->node, LINK_PARK, w->id, json_pack("{s:b}", "on", on), NULL, 0);
 }
 
 void nodes_stop_worker(const struct worker *w, const char *reason, unsigned grace_ms)

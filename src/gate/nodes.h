@@ -11,12 +11,16 @@ bool nodes_any_up(const struct gate *g);
 unsigned nodes_cpus(const struct gate *g);
 uint64_t nodes_memory_mb(const struct gate *g);         /* for workers */
 uint64_t nodes_memory_largest_mb(const struct gate *g); /* the most that one has */
-uint64_t nodes_memory_free_mb(const struct gate *g);    /* as they said last: what could be used now */
+/* The most that one which is not there now may have: it is away, or has joined and did not come since the gate began,
+ * not long ago. */
+uint64_t nodes_memory_could_mb(const struct gate *g);
+uint64_t nodes_memory_free_mb(const struct gate *g); /* as they said last: what could be used now */
 /* Chooses a node for a worker of fn, starts it there. False: none has room for it. */
 bool nodes_start_worker(struct gate *g, struct worker *w);
 void nodes_stop_worker(const struct worker *w, const char *reason, unsigned grace_ms);
 /* An idle worker gets no CPU until it is thawed; thawing is said with the INVOKE, not waited for. */
 void nodes_freeze(const struct worker *w, bool on);
+void nodes_park(const struct worker *w, bool on);
 /* f was deployed: its packages are unpacked before the first call needs them, where it will run. */
 void nodes_prepare(struct gate *g, const struct function *f);
 /* A worker imported these of the machine's own modules (FRAME_KEY_IMPORTS). */

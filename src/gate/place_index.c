@@ -3,22 +3,20 @@
  * Devices that no rule tells apart are one cell: same kind, cost per hour, memory (or MIG instances), free slots, class
  * of free memory, and role that has fractions of it. A cell is a set of node numbers, as bits; what rules out or
  * prefers a node (labels, memory for workers, nearness, code) is a set of the same form. There are few cells, some
- * dozen where memory goes with slots, and a set of ten thousand nodes is 157 words: a search ranks cells and meets
- * sets.
+ * dozen where memory goes with slots, and a set of ten thousand nodes is 157 words: a search ranks cells, meets sets.
  *
- *   shelf   a kind of device          groups in the order of cost: the first cost with a place ends the search
- *   group   same cost and make        of four sorts: parts of devices, MIG cards, whole devices (its members are nodes
- * by how many they have free), and nodes as such (on the shelf without a name) lock    one role, or 0: any role  within
- * a group; a search looks at 0 and at its own cell    same state                state: as each sort packs it (state_*)
+ *   shelf   a kind of device; groups in the order of cost: the first cost with a place ends the search
+ *   group   same cost and make; four sorts: parts of devices, MIG cards, whole devices (its members are nodes by
+ *           how many they have free), and nodes as such (on the shelf without a name)
+ *   lock    one role, or 0: any role; within a group; a search looks at 0 and at its own
+ *   cell    same state, as each sort packs it (state_*)
  *
  * Nearness and memory for workers are kept as one set for each class, of all nodes that are at least so good, so that
  * the best class of a cell is found by halving.
  *
  * Explicit device memory that lies within a class, and nodes whose whole devices differ, are decided by looking at the
- * nodes of that cell only (place_node_rank). A node that may get nothing now is in no cell.
- *
- * The index owns all of this but the nodes. An update computes the cells a node should be in and changes the
- * difference. Nothing fails. */
+ * nodes of that cell only (place_node_rank). A node that may get nothing now is in no cell. The index owns all of this
+ * but the nodes. An update computes the cells a node should be in and changes the difference. Nothing fails. */
 #include "gate/place_index.h"
 
 #include "base/map.h"
@@ -418,7 +416,7 @@ static void next_device(struct place_index *ix, const struct place_node *n, cons
 	bool closed;
 	uint64_t role = slice_book_lock(b, &closed);
 
-	if (d->trouble.n || closed || !free)
+	if (slice_book_trouble(b).n || closed || !free)
 		return;
 	if (d->mig_mode) {
 		next_mig(ix, shelf_get(ix, d->kind), &m, b);
@@ -432,7 +430,7 @@ static void next_device(struct place_index *ix, const struct place_node *n, cons
 
 static bool is_whole(const struct slice_book *b, struct str kind)
 {
-	return !b->device->mig_mode && !b->slots_taken && !b->device->trouble.n && str_eq(b->device->kind, kind);
+	return !b->device->mig_mode && !b->slots_taken && !slice_book_trouble(b).n && str_eq(b->device->kind, kind);
 }
 
 /* Device i is the first of its kind that is whole: how many there are. */
@@ -620,7 +618,7 @@ struct search {
 	uint32_t best;
 };
 
-/* Leaves in filter the nodes that have the labels and the memory; false: none can be. */
+/* Leaves in filter the nodes that have the labels and the memory and are not avoided; false: none can be. */
 static bool make_filter(struct place_index *ix, const struct place_wish *w)
 {
 	unsigned c = place_memory_class(w->memory_mb);
@@ -634,6 +632,8 @@ static bool make_filter(struct place_index *ix, const struct place_wish *w)
 			return false;
 		words_and(ix->filter, l->bits, ix->words);
 	}
+	for (size_t i = 0; w->avoid && i < MIN(w->avoid->n, ix->words); i++)
+		ix->filter[i] &= ~w->avoid->w[i];
 	/* Those of the wish's own class have more or less than it asks for. */
 	for (size_t i = 0; i < ix->words && w->memory_mb; i++) {
 		for (uint64_t v = ix->filter[i] & ~(more ? more[i] : 0); v; v &= v - 1) {

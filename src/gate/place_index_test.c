@@ -27,7 +27,7 @@ struct world {
 	struct device devices[NODES][DEVICES];
 	struct slice_book books[NODES][DEVICES];
 	struct str labels[NODES][3];
-	struct bits code;
+	struct bits code, avoid;
 	struct placed out[LEASES];
 	size_t n_out, placements, refusals;
 };
@@ -169,7 +169,7 @@ static bool score_whole(const struct place_node *n, const struct place_wish *w, 
 	for (size_t i = 0; i < n->n_devices; i++) {
 		const struct slice_book *b = &n->devices[i];
 
-		if (!str_eq(b->device->kind, kind) || b->device->mig_mode || b->n_holds || b->device->trouble.n)
+		if (!str_eq(b->device->kind, kind) || b->device->mig_mode || b->n_holds || slice_book_trouble(b).n)
 			continue;
 		free++;
 		fit += slice_book_can_take(b, w->device, w->role) == SLICE_FITS;
@@ -209,7 +209,7 @@ static bool reference_node(const struct world *w, size_t i, const struct place_w
 	const struct slice_wish *d = pw->device;
 	bool found = false;
 
-	if (!w->there[i] || !is_eligible(n, pw))
+	if (!w->there[i] || !is_eligible(n, pw) || (pw->avoid && bits_test(pw->avoid, i)))
 		return false;
 	for (size_t k = 0; k < MAX(d->n_kinds, (size_t)1); k++) {
 		struct score s = {.kind = k, .cost = n->cost_hour, .no_code = !bits_test(&w->code, i)};
@@ -267,8 +267,12 @@ static void check_against_reference(struct world *w, const struct place_wish *pw
 static void place_one(struct world *w)
 {
 	struct slice_wish s = random_wish(w);
-	struct place_wish pw = {
-		.device = &s, .role = 1 + draw(w, 3), .memory_mb = draw(w, 4) * draw(w, 3000), .code = &w->code};
+	struct place_wish pw = {.device = &s,
+				.role = 1 + draw(w, 3),
+				.memory_mb = draw(w, 4) * draw(w, 3000),
+				.code = &w->code,
+				.avoid = draw(w, 2) ? &w->avoid : NULL};
+
 	struct placed *p = &w->out[w->n_out];
 	struct place_choice c;
 	bool found = place_index_find(w->ix, &pw, &c);
@@ -322,7 +326,7 @@ static void change_one(struct world *w)
 		make_node(w, n);
 		return;
 	}
-	switch (draw(w, 9)) {
+	switch (draw(w, 11)) {
 	case 0:
 		p->up = !p->up;
 		break;
@@ -349,6 +353,16 @@ static void change_one(struct world *w)
 			w->devices[n][0].trouble = w->devices[n][0].trouble.n ? STR("") : STR("fell off the bus");
 		break;
 	case 8:
+		if (bits_test(&w->avoid, n))
+			bits_clear(&w->avoid, n);
+		else
+			bits_set(&w->avoid, n);
+		break;
+	case 9:
+		if (p->n_devices)
+			p->devices[0].failing = p->devices[0].failing.n ? STR_NULL : STR("no slice of it");
+		break;
+	case 10:
 		forget_node(w, n);
 		return;
 	}
@@ -384,6 +398,7 @@ static void agrees_with_the_criteria(void **state)
 		refusals += w->refusals;
 		place_index_free(w->ix);
 		bits_done(&w->code);
+		bits_done(&w->avoid);
 		free(w);
 	}
 	/* That both kinds of answer were put to the test. */

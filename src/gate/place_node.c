@@ -60,7 +60,7 @@ static uint32_t whole_rank(const struct place_node *n, const struct place_wish *
 	for (size_t i = 0; i < n->n_devices && free < SLICE_WHOLE_MAX; i++) {
 		const struct slice_book *b = &n->devices[i];
 
-		if (b->device->mig_mode || b->slots_taken || b->device->trouble.n || !str_eq(b->device->kind, kind))
+		if (b->device->mig_mode || b->slots_taken || slice_book_trouble(b).n || !str_eq(b->device->kind, kind))
 			continue;
 		free++;
 		if (slice_book_can_take(b, w->device, w->role) != SLICE_FITS)

@@ -5,16 +5,15 @@
  * The order of criteria for a wish with a device; the next one only decides among those that are equal by all before:
  *
  *  a. The kinds of the wish in their order; the next kind only where no node has a fitting device of the kind before.
- *  b. It fits: the node is up, not drained, not backing off after failed starts, has all labels of the wish and the
- *     memory for the worker; and the device has the slots (one MIG instance that is large enough, the smallest such, or
- *     so many whole devices of the node), its memory and no other role's fractions (model/slice.h).
- *  c. The lower cost per hour: what is rented is used when what is owned is full.
- *  d. The tighter fit. Of a fraction: the device that is left with the fewest free slots, then the one that has the
- *     least free memory, in 64ths of the device's; so that whole devices stay whole. Of whole devices: the node that is
- *     left with the fewest. With wick:spread=on both are turned round: the emptiest.
- *  e. The node that has the function's code.
- *  f. The nearer node, by classes of the round trip: under 2, 10, 50, 200 ms, and more.
- *  g. The more free memory for workers, in steps of a quarter of a power of two (PLACE_MEMORY_CLASSES).
+ *  b. It fits: the node is up, not drained, not backing off after failed starts (of all, or of the wish's own), has all
+ * labels of the wish and the memory for the worker; and the device has the slots (one MIG instance that is large
+ * enough, the smallest such, or so many whole devices of the node), its memory and no other role's fractions
+ * (model/slice.h). c. The lower cost per hour: what is rented is used when what is owned is full. d. The tighter fit.
+ * Of a fraction: the device that is left with the fewest free slots, then the one that has the least free memory, in
+ * 64ths of the device's; so that whole devices stay whole. Of whole devices: the node that is left with the fewest.
+ * With wick:spread=on both are turned round: the emptiest. e. The node that has the function's code. f. The nearer
+ * node, by classes of the round trip: under 2, 10, 50, 200 ms, and more. g. The more free memory for workers, in steps
+ * of a quarter of a power of two (PLACE_MEMORY_CLASSES).
  *
  * Without a device, and for the CPU where no slice of it was said: b, c, f, e, g: near is what counts. At last the
  * lower number of the node, and of the device. */
@@ -39,9 +38,10 @@ struct place_node {
 
 struct place_wish {
 	const struct slice_wish *device;
-	uint64_t role;           /* as in model/slice.h */
-	uint64_t memory_mb;      /* MiB of the node's, that the worker is reckoned with */
-	const struct bits *code; /* the numbers of the nodes that have the function's code; NULL: none has */
+	uint64_t role;            /* as in model/slice.h */
+	uint64_t memory_mb;       /* MiB of the node's, that the worker is reckoned with */
+	const struct bits *code;  /* the numbers of the nodes that have the function's code; NULL: none has */
+	const struct bits *avoid; /* and of those where its starts fail now, which get none; NULL: nowhere */
 };
 
 #define PLACE_NEAR_CLASSES   5

@@ -253,7 +253,8 @@ static void why_not_now(void **state)
 		   "has for "
 		   "workers more than 4000 MiB, 5000 MiB are asked for (1 node); there is none (1 node).");
 	expect_why(&f, PART(1), 1, 100, PLACE_TROUBLE,
-		   "gpu: the device is not well (1 node); starts have failed on the node, which backs off (1 node); "
+		   "gpu: the device is not well: fell off the bus (1 node); starts have failed on the node, which "
+		   "backs off (1 node); "
 		   "the node is "
 		   "down (1 node); there is none (1 node).");
 	expect_why(&f, (struct slice_wish){.slots = 8, .whole = 1}, 1, 30000, PLACE_FITS,

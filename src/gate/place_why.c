@@ -74,7 +74,9 @@ static void add_device_facts(struct place_facts *f, enum place_reason r, const s
 			f->slots = MAX(f->slots, slots);
 		if (r == PLACE_TOO_FEW)
 			devices += !d->mig_mode;
-		if (d->trouble.n || slice_could_fit(d, w) != SLICE_FITS)
+		if (r == PLACE_TROUBLE && slice_book_trouble(b).n)
+			f->trouble = slice_book_trouble(b);
+		if (slice_book_trouble(b).n || slice_could_fit(d, w) != SLICE_FITS)
 			continue;
 		slots = slice_book_largest_slots(b);
 		if (r == PLACE_NO_SLOTS) {
@@ -97,7 +99,8 @@ static void add_facts(struct place_facts *f, enum place_reason r, const struct p
 		f->mb = MAX(f->mb, n->memory_free_mb);
 	else if (r == PLACE_TOO_MUCH_MEMORY)
 		f->mb = MAX(f->mb, memory_of_each(n, kind, MAX(w->whole, 1u)));
-	else if (r == PLACE_TOO_FEW || r == PLACE_TOO_LARGE || r == PLACE_NO_SLOTS || r == PLACE_NO_DEVICE_MEMORY)
+	else if (r == PLACE_TOO_FEW || r == PLACE_TOO_LARGE || r == PLACE_TROUBLE || r == PLACE_NO_SLOTS ||
+		 r == PLACE_NO_DEVICE_MEMORY)
 		add_device_facts(f, r, n, w, kind);
 }
 
@@ -109,22 +112,35 @@ static bool has_label(const struct place_node *n, struct str label)
 	return false;
 }
 
+enum place_reason place_why_not(const struct place_node *n, size_t number, const struct place_wish *w, struct str kind)
+{
+	enum place_reason r = place_node_reason(n, w, kind);
+
+	/* What lies nearer to a place than that is ruled out by it. */
+	if (w->avoid && bits_test(w->avoid, number) && (r == PLACE_FITS || r > PLACE_FAILING))
+		return PLACE_FAILING;
+	return r;
+}
+
+static void look_at(const struct place_node *n, size_t number, const struct place_wish *w, struct place_why *ret)
+{
+	ret->nodes++;
+	for (size_t l = 0; l < w->device->n_labels; l++)
+		ret->with_label[l] += has_label(n, w->device->labels[l]);
+	for (size_t k = 0; k < n_kinds(w->device); k++) {
+		struct str kind = kind_of(w->device, k);
+		enum place_reason r = place_why_not(n, number, w, kind);
+
+		add_facts(&ret->kinds[k][r], r, n, w->device, kind);
+	}
+}
+
 void place_why(const struct place_node *const *nodes, size_t n, const struct place_wish *w, struct place_why *ret)
 {
 	*ret = (struct place_why){0};
-	for (size_t i = 0; i < n; i++) {
-		if (!nodes[i])
-			continue;
-		ret->nodes++;
-		for (size_t l = 0; l < w->device->n_labels; l++)
-			ret->with_label[l] += has_label(nodes[i], w->device->labels[l]);
-		for (size_t k = 0; k < n_kinds(w->device); k++) {
-			struct str kind = kind_of(w->device, k);
-			enum place_reason r = place_node_reason(nodes[i], w, kind);
-
-			add_facts(&ret->kinds[k][r], r, nodes[i], w->device, kind);
-		}
-	}
+	for (size_t i = 0; i < n; i++)
+		if (nodes[i])
+			look_at(nodes[i], i, w, ret);
 }
 
 enum place_reason place_why_nearest(const struct place_why *why, const struct place_wish *w)
@@ -207,7 +223,7 @@ static void add_reason(struct buf *b, enum place_reason r, const struct place_wh
 		buf_adds(b, "starts have failed on the node, which backs off");
 		break;
 	case PLACE_TROUBLE:
-		buf_adds(b, "the device is not well");
+		buf_printf(b, "the device is not well: %.*s", STR_ARG(f->trouble));
 		break;
 	case PLACE_NO_SLOTS:
 		add_no_slots(b, f, s);
@@ -230,29 +246,46 @@ static void add_reason(struct buf *b, enum place_reason r, const struct place_wh
 	}
 }
 
+static void add_kind(struct buf *b, const struct place_why *why, size_t k, const struct place_wish *w, bool count)
+{
+	struct str kind = kind_of(w->device, k);
+	bool first = true;
+
+	if (kind.n)
+		buf_printf(b, "%s%.*s: ", k ? " " : "", STR_ARG(kind));
+	else if (count)
+		buf_adds(b, "any node: ");
+	for (unsigned r = PLACE_REASONS; r-- > 0;) {
+		const struct place_facts *f = &why->kinds[k][r];
+
+		if (!f->nodes)
+			continue;
+		buf_adds(b, first ? "" : "; ");
+		add_reason(b, (enum place_reason)r, why, f, w);
+		if (count)
+			buf_printf(b, " (%u node%s)", f->nodes, f->nodes == 1 ? "" : "s");
+		first = false;
+	}
+	buf_addc(b, '.');
+}
+
 void place_why_text(struct buf *b, const struct place_why *why, const struct place_wish *w)
 {
 	if (!why->nodes) {
 		buf_adds(b, "There is no node.");
 		return;
 	}
-	for (size_t k = 0; k < n_kinds(w->device); k++) {
-		struct str kind = kind_of(w->device, k);
-		bool first = true;
+	for (size_t k = 0; k < n_kinds(w->device); k++)
+		add_kind(b, why, k, w, true);
+}
 
-		buf_printf(b, "%s%.*s: ", k ? " " : "", STR_ARG(kind.n ? kind : STR("any node")));
-		for (unsigned r = PLACE_REASONS; r-- > 0;) {
-			const struct place_facts *f = &why->kinds[k][r];
+void place_why_node(struct buf *b, const struct place_node *n, size_t number, const struct place_wish *w)
+{
+	struct place_why why = {0};
 
-			if (!f->nodes)
-				continue;
-			buf_adds(b, first ? "" : "; ");
-			add_reason(b, (enum place_reason)r, why, f, w);
-			buf_printf(b, " (%u node%s)", f->nodes, f->nodes == 1 ? "" : "s");
-			first = false;
-		}
-		buf_addc(b, '.');
-	}
+	look_at(n, number, w, &why);
+	for (size_t k = 0; k < n_kinds(w->device); k++)
+		add_kind(b, &why, k, w, false);
 }
 
 /* ---- ever ---- */

@@ -7,12 +7,13 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "gate/fn.h"
-#include "gate/nodes.h"
+#include "gate/node.h"
 #include "gate/place.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#define FREEZE_AFTER_MS 1000   /* idle for so long: no CPU any more */
+#define FREEZE_AFTER_MS 1000 /* idle for so long: no CPU any more */
+#define PARKED_MS       3600000
 #define RELIEF_MAX      16     /* workers ended in a second because memory is short */
 #define YOUNG_US        100000 /* a start that takes longer does not wait for a core */
 
@@ -21,13 +22,15 @@ struct pool {
 	struct pool_list starting, idle, frozen; /* the oldest first */
 	struct pool_sums sums;
 	struct hungry hungry;
+	unsigned looks; /* for a place that could be made, so many */
 };
 
 const char *worker_state_name(enum worker_state s)
 {
 	static const char *const names[WORKER_STATES] = {
 		[WORKER_WAITING] = "waiting", [WORKER_INIT] = "init", [WORKER_IDLE] = "idle",
-		[WORKER_BUSY] = "busy",       [WORKER_AWAY] = "away", [WORKER_ENDING] = "ending",
+		[WORKER_BUSY] = "busy",       [WORKER_AWAY] = "away", [WORKER_PARKED] = "parked",
+		[WORKER_ENDING] = "ending",
 	};
 
 	return names[s];
@@ -41,7 +44,7 @@ static bool is_starting(enum worker_state s)
 /* Counts with those that its function has. */
 static bool is_live(enum worker_state s)
 {
-	return s != WORKER_ENDING && s != WORKER_AWAY;
+	return s != WORKER_ENDING && s != WORKER_AWAY && s != WORKER_PARKED;
 }
 
 /* ---- sums ---- */
@@ -245,6 +248,22 @@ static struct worker *longest_idle(struct worker *w, const struct fn *but)
 	return w;
 }
 
+/* Its device memory is the host's. */
+static struct worker *longest_parked(struct pool *p)
+{
+	struct worker *best = NULL;
+	struct str id;
+	void *any;
+
+	for (size_t i = 0; p->sums.workers[WORKER_PARKED] && map_next(&p->by_id, &i, &id, &any);) {
+		struct worker *w = any;
+
+		if (w->state == WORKER_PARKED && !w->holds && (!best || w->idle_since_ms < best->idle_since_ms))
+			best = w;
+	}
+	return best;
+}
+
 bool pool_evict_idle(struct gate *g, const struct fn *but)
 {
 	struct worker *w = longest_idle(pool_list_first(&g->pool->frozen), but);
@@ -252,49 +271,57 @@ bool pool_evict_idle(struct gate *g, const struct fn *but)
 	if (!w)
 		w = longest_idle(pool_list_first(&g->pool->idle), but);
 	if (!w)
+		w = longest_parked(g->pool);
+	if (!w)
 		return false;
 	worker_end(w, "its memory is needed");
 	return true;
 }
 
-/* Would fn have more of a place without w? */
-static bool is_in_the_way(const struct worker *w, const struct fn *fn)
+static bool leaves(const struct worker *w)
 {
-	const struct slice_wish *d = &fn->opt.device;
-
-	if (!w->node || w->fn == fn)
-		return false;
-	if (!d->n_kinds)
-		return true;
-	for (size_t k = 0; w->n_leases && k < d->n_kinds; k++)
-		if (str_eq(w->device_kind, d->kinds[k]))
-			return true;
-	return false;
+	return w->state == WORKER_ENDING || (w->state == WORKER_PARKED && w->holds);
 }
 
-static struct worker *first_in_the_way(struct worker *w, const struct fn *fn)
+static bool may_leave(const struct worker *w)
 {
-	while (w && (is_kept(w) || !is_in_the_way(w, fn)))
-		w = pool_list_next(w);
-	return w;
+	return leaves(w) || (w->state == WORKER_IDLE && !is_kept(w));
+}
+
+/* Where fn would get a place by what leaves already, or by the idle worker that it returns. */
+static struct worker *in_the_way(struct pool_list *idle, const struct fn *fn, unsigned look, bool *comes)
+{
+	for (struct worker *w = pool_list_first(idle); w && !*comes; w = pool_list_next(w)) {
+		struct worker *first;
+
+		if (!w->node || w->fn == fn || is_kept(w) || node_looked_at(w->node, look))
+			continue;
+		first = node_in_the_way(w->node, fn, may_leave);
+		if (first && leaves(first))
+			*comes = true;
+		else if (first)
+			return first;
+	}
+	return NULL;
 }
 
 void pool_make_place(struct fn *fn)
 {
 	struct pool *p = fn->g->pool;
+	unsigned look = ++p->looks;
 	struct worker *w;
-	struct str id;
-	void *any;
+	bool comes = nodes_place_comes(fn, leaves);
 
-	for (size_t i = 0; map_next(&p->by_id, &i, &id, &any);) {
-		w = any;
-		if (w->state == WORKER_ENDING && is_in_the_way(w, fn))
-			return;
-	}
-	w = first_in_the_way(pool_list_first(&p->frozen), fn);
-	if (!w)
-		w = first_in_the_way(pool_list_first(&p->idle), fn);
-	if (w)
+	w = in_the_way(&p->frozen, fn, look, &comes);
+	if (!w && !comes)
+		w = in_the_way(&p->idle, fn, look, &comes);
+	if (!w || comes)
+		return;
+	/* What is parked is the host's memory still. CUDA's driver does not park what runs on a MIG instance
+	 * (NVIDIA/cuda-checkpoint). */
+	if (w->fn->opt.device.park && w->n_leases && w->leases[0].rung != RUNG_MIG && node_lacks_devices(w->node, fn))
+		worker_park(w);
+	else
 		worker_end(w, "its place is needed");
 }
 
@@ -310,6 +337,22 @@ static void end_idle(struct pool_list *l, int64_t now)
 			idle_ms = (int64_t)w->g->conf.s.worker_idle_ms;
 		if (now - w->idle_since_ms >= idle_ms && !is_kept(w))
 			worker_end(w, "idle");
+	}
+}
+
+/* They hold memory of the host only, but not for ever. */
+static void end_parked(struct pool *p, int64_t now)
+{
+	struct worker *w;
+	struct str id;
+	void *any;
+
+	if (!p->sums.workers[WORKER_PARKED])
+		return;
+	for (size_t i = 0; map_next(&p->by_id, &i, &id, &any);) {
+		w = any;
+		if (w->state == WORKER_PARKED && !w->holds && now - w->idle_since_ms >= PARKED_MS)
+			worker_end(w, "parked for too long");
 	}
 }
 
@@ -332,6 +375,7 @@ void pool_tend(struct gate *g)
 
 	end_idle(&p->frozen, now);
 	end_idle(&p->idle, now);
+	end_parked(p, now);
 	relieve(g);
 	while ((w = pool_list_first(&p->idle)) && now - w->idle_since_ms >= FREEZE_AFTER_MS) {
 		pool_list_remove(&p->idle, w);

@@ -9,8 +9,18 @@ struct fn_group;
 struct worker;
 
 /*	WAITING for the node's word -> INIT until READY -> IDLE <-> BUSY -> ENDING until the node reports the exit.
- *	AWAY: its node is, and it has nothing in hand; it is what it was when that is back. */
-enum worker_state { WORKER_WAITING, WORKER_INIT, WORKER_IDLE, WORKER_BUSY, WORKER_AWAY, WORKER_ENDING, WORKER_STATES };
+ *	AWAY: its node is, and it has nothing in hand; it is what it was when that is back. PARKED: it was idle, and its
+ *	device memory goes to the host's or is there; woken it is INIT until it has it back. */
+enum worker_state {
+	WORKER_WAITING,
+	WORKER_INIT,
+	WORKER_IDLE,
+	WORKER_BUSY,
+	WORKER_AWAY,
+	WORKER_PARKED,
+	WORKER_ENDING,
+	WORKER_STATES
+};
 
 /* Of all functions. An invocation or a starting worker is shared when it is neither under a reservation nor covered by
  * provisioned concurrency: such share what the account's limit leaves. */
@@ -31,8 +41,8 @@ struct worker *pool_find(struct gate *g, const uint8_t id[static 16]);
 unsigned pool_starts(const struct gate *g);
 /* Ends the worker that is idle the longest, not of this function (NULL: of any) and not provisioned; false: none. */
 bool pool_evict_idle(struct gate *g, const struct fn *but);
-/* Ends the worker that is idle the longest whose slice, or whose place on its node, fn could use; nothing when one that
- * could serve is ending already. */
+/* Parks or ends the worker that is idle the longest whose slice, or whose place on its node, fn could use; nothing when
+ * one that could serve is ending already. */
 void pool_make_place(struct fn *fn);
 /* Every second, while there are workers: ends those that were idle for their function's time, and freezes those that
  * were idle for a moment. */

@@ -13,7 +13,7 @@
 #include "gate/dispatch.h"
 #include "gate/flow.h"
 #include "gate/logs.h"
-#include "gate/nodes.h"
+#include "gate/node.h"
 #include "sys/clock.h"
 
 #define LOOK_AGAIN_US 100000 /* while the oldest waits for a start that takes longer than the queue may hold it */
@@ -105,6 +105,8 @@ void queue_view(const struct fn *fn, struct place_view *v)
 		.starts_limit = place_starts_limit(nodes_cpus(g)),
 		.memory_all_mb = nodes_memory_largest_mb(g),
 	};
+	if (v->memory_mb > v->memory_all_mb)
+		v->memory_could_mb = nodes_memory_could_mb(g);
 	v->memory_free_mb =
 		place_memory_free_mb(nodes_memory_mb(g), nodes_memory_free_mb(g), pool_sums(g)->memory_kib >> 10);
 	view_limits(fn, v);
@@ -251,6 +253,16 @@ static void set_hungry(struct fn *fn, bool hungry)
 	}
 }
 
+/* Of its parked workers the last used whose slice can be had. */
+static bool wake_one(struct fn *fn)
+{
+	struct worker *w = worker_list_last(&fn->workers[WORKER_PARKED]);
+
+	while (w && !worker_wake(w))
+		w = worker_list_prev(w);
+	return w != NULL;
+}
+
 /* Up to `most` invocations given or workers started. False: it could get nothing. The caller holds a reference. */
 static bool serve(struct fn *fn, unsigned most)
 {
@@ -276,11 +288,12 @@ static bool serve(struct fn *fn, unsigned most)
 	set_timer(fn, d.again_us);
 	got += n;
 	for (; n > 0; n--) {
-		if (worker_start(fn, fn->queue.n == 0))
+		if (wake_one(fn) || worker_start(fn, fn->queue.n == 0))
 			continue;
 		/* There is room, but on no node that is fit for it. What is freed for it will call again. */
 		fn->reason = WAIT_NO_PLACE;
 		set_hungry(fn, true);
+		set_timer(fn, fn_avoids_us(fn));
 		pool_make_place(fn);
 		return got > n;
 	}

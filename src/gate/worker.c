@@ -30,6 +30,7 @@
 #define KEYS_MARGIN_MS  3600000      /* a worker is not given work with keys that end sooner */
 #define KILL_WAIT_MS    5000
 #define REMOTE_GRACE_US 2000000ull
+#define STARTS_MAX      3 /* nodes that could not start a worker for an invocation, before it is told so */
 #define TRIES_MAX       2 /* an invocation that two workers died without reading is answered with an error */
 
 void worker_free(struct worker *w)
@@ -40,6 +41,7 @@ void worker_free(struct worker *w)
 	front_unlisten(w->init_door);
 	lane_free(w->lane);
 	timer_free(w->deadline);
+	arena_done(&w->arena);
 	buf_done(&w->line);
 	buf_done(&w->words);
 	buf_done(&w->init_error);
@@ -326,6 +328,24 @@ static struct str last_words(const struct worker *w)
 	return str_sub(s, s.n > WORDS_MAX ? s.n - WORDS_MAX : 0, WORDS_MAX);
 }
 
+/* Its node's fault, not the function's: those it was started for stay in the queue, which finds them another place.
+ * False: one has seen that too often. Of workers that were started side by side each is for another of them. */
+static bool start_elsewhere(struct worker *w)
+{
+	struct invocation *inv = invocation_list_first(&w->fn->queue);
+
+	for (unsigned n = w->concurrency; inv && n > 0; inv = invocation_list_next(inv)) {
+		if (inv->failed_start_us > w->asked_us)
+			continue;
+		if (inv->failed_starts + 1 >= STARTS_MAX)
+			return false;
+		inv->failed_starts++;
+		inv->failed_start_us = clock_mono_us();
+		n--;
+	}
+	return true;
+}
+
 /* A worker that never became ready answers for those it was started for, and the function for what it is: one that
  * cannot start is backed off (crash.c). */
 static void fail_start(struct worker *w)
@@ -334,6 +354,8 @@ static void fail_start(struct worker *w)
 	struct invocation *inv;
 	struct end end = {0};
 
+	if (w->node_at_fault && start_elsewhere(w))
+		return;
 	if (!w->init_error.n || w->out_of_memory || w->device_type)
 		describe_end(w, true, &end);
 	if (end.text.n)
@@ -420,8 +442,7 @@ static void ready(struct worker *w, const struct frame *f)
 	w->deadline_us = 0;
 	flush_line(w);
 	crash_over(w->fn);
-	if (w->node)
-		node_worked(w->node);
+	node_worked(w);
 	worker_set_state(w, WORKER_IDLE, "initialised");
 	if (w->fn->stale)
 		worker_end(w, "the function was changed");
@@ -487,11 +508,17 @@ static void run_frame(struct worker *w, const struct frame *f, struct invocation
 	}
 }
 
+/* Word of a remote worker's exit may overtake what it said before on its lane. */
+static struct invocation *in_hand(const struct worker *w, const uint8_t id[static 16])
+{
+	return w->state == WORKER_BUSY || w->exited ? worker_invocation(w, id) : NULL;
+}
+
 static void lane_frame(void *arg, const struct frame *f)
 {
 	static const uint8_t none[16];
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, f->id) : NULL;
+	struct invocation *inv = in_hand(w, f->id);
 	struct meta m;
 
 	read_meta(f, &m);
@@ -547,7 +574,7 @@ static void run_is_late(struct worker *w, struct invocation *inv)
 static void lane_late(void *arg, const uint8_t id[static 16])
 {
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, id) : NULL;
+	struct invocation *inv = in_hand(w, id);
 
 	if (inv && !w->late)
 		run_is_late(w, inv);
@@ -604,6 +631,10 @@ static void deadline(void *arg)
 	struct invocation *inv = run_list_first(&w->runs);
 
 	w->deadline_us = 0;
+	if (w->state == WORKER_INIT && w->ready_us) {
+		worker_end(w, "it was not woken in time");
+		return;
+	}
 	if (!w->ready_us) {
 		init_too_long(w);
 		return;
@@ -695,7 +726,48 @@ void worker_end(struct worker *w, const char *reason)
 	nodes_stop_worker(w, reason, idle ? 2000 : 0);
 }
 
+void worker_park(struct worker *w)
+{
+	pool_thaw(w);
+	worker_set_state(w, WORKER_PARKED, "its slice is needed");
+	nodes_park(w, true);
+}
+
+/* It is on its way until the node says that its memory is back. */
+bool worker_wake(struct worker *w)
+{
+	if (w->holds || w->away || !w->node || !node_hold_again(w))
+		return false;
+	w->asked_us = clock_mono_us();
+	worker_set_state(w, WORKER_INIT, "it is needed");
+	w->deadline_us = 0;
+	set_deadline(w, w->asked_us + w->g->conf.s.init_limit_ms * 1000);
+	nodes_park(w, false);
+	return true;
+}
+
 /* ---- reports of the node ---- */
+
+void worker_parked(struct worker *w, bool on, const char *error)
+{
+	if (error && w->state != WORKER_ENDING) {
+		log_info("worker %s of %.*s cannot be %s (%s); it is ended", w->id_text, STR_ARG(w->fn->def.name),
+			 on ? "parked" : "woken", error);
+		worker_end(w, "cannot be parked");
+		return;
+	}
+	if (on && w->state == WORKER_PARKED) {
+		node_lend(w);
+		w->idle_since_ms = clock_wall_ms();
+		queue_room(w->g);
+	} else if (!on && w->state == WORKER_INIT) {
+		timer_stop(w->deadline);
+		w->deadline_us = 0;
+		worker_set_state(w, WORKER_IDLE, "woken");
+		queue_pump(w->fn);
+		queue_room(w->g);
+	}
+}
 
 static void process_runs(struct worker *w)
 {
@@ -745,7 +817,7 @@ void worker_away(struct worker *w, bool away)
 		return;
 	}
 	worker_set_state(w, w->before, "its node is back");
-	if (w->state == WORKER_IDLE && (w->retiring || w->fn->stale))
+	if ((w->state == WORKER_IDLE || w->state == WORKER_PARKED) && (w->retiring || w->fn->stale))
 		worker_end(w, "the function was changed");
 }
 

@@ -19,6 +19,7 @@ struct worker {
 	struct list_link on_node;
 	struct slice_lease *leases; /* what it holds of its node's devices */
 	size_t n_leases;
+	bool holds;     /* them; false: it is parked, and others may */
 	uint32_t slots; /* of all together */
 	struct str device_model, device_kind;
 	struct arena arena; /* of these texts */
@@ -48,6 +49,7 @@ struct worker {
 	bool retiring;          /* takes nothing more, and ends when it has nothing in hand */
 	bool provisioned;       /* started before it was asked for */
 	bool node_gone;         /* it died with its node: nobody's fault */
+	bool node_at_fault;     /* that could not start it: another may */
 	bool used;              /* has run something: not cold any more */
 	bool lane_over, exited; /* both: it can go */
 	enum lane_end lane_end;
@@ -67,7 +69,9 @@ DEFINE_LIST(node_workers, struct worker, on_node)
 /* False: no node has room for it now. */
 bool worker_start(struct fn *fn, bool provisioned);
 void worker_free(struct worker *w);
-void worker_end(struct worker *w, const char *reason);    /* idle: closes the lane; otherwise the node kills it */
+void worker_end(struct worker *w, const char *reason); /* idle: closes the lane; otherwise the node kills it */
+void worker_park(struct worker *w); /* IDLE: its slice is others' to have, as soon as the node says so */
+bool worker_wake(struct worker *w); /* PARKED: false: its slice is not to be had now */
 void worker_retire(struct worker *w, const char *reason); /* ends it once it has nothing in hand */
 /* Gives it one (IDLE, or BUSY with room): PLACED; and it is RUNNING from when dispatch says so, just before INVOKE is
  * sent: the run's clock and its deadline begin, a frozen worker is woken. */
@@ -76,6 +80,7 @@ void worker_run_begins(struct worker *w, struct invocation *inv);
 struct invocation *worker_invocation(const struct worker *w, const uint8_t id[static 16]); /* NULL: not in its hands */
 void worker_forget(struct worker *w, struct invocation *inv); /* without an outcome: the gate closes */
 /* The node's reports */
+void worker_parked(struct worker *w, bool on, const char *error /* NULL: it is done */);
 void worker_started_remote(struct worker *w, struct carrier *lane /* taken over */);
 /* One that an earlier life of this gate started, idle on a node that has come back. */
 struct worker_past {

@@ -19,7 +19,8 @@
  *                           say HELLO first when they begin anew
  *   /_wick/lane/WORKER      (32 hex) frames of one worker's lane on a carrier; 404: no such worker
  *   /_wick/code/SHA256      (64 hex) a package, as bytes; asked for by NEED. The node answers 200 and ends its side
- * when it has it all, or resets the stream
+ *                           when it has it all, or resets the stream. Without bytes and with header wick-error: the
+ *                           gate has not got it
  *   /_wick/door/WORKER/N    one connection of the box to Wick's API, as bytes; asked for by DOOR {connection: N}
  *
  * A connection that is lost takes nothing along but code and doors: carriers keep what the other side has not
@@ -68,7 +69,7 @@
 	X(DEVICES, 43, TO_GATE, "the devices are others, or were measured anew: {devices: [...]} as in HELLO")         \
 	X(NEED, 44, TO_GATE, "a package is needed that is not here: {sha256: hex}")                                    \
 	X(PARK, 46, TO_NODE, "an idle worker gives its device memory back, or takes it again: {on: bool}")             \
-	X(PARKED, 47, TO_GATE, "{on: bool, us, memory_mb} or {error}: what came of PARK")
+	X(PARKED, 47, TO_GATE, "{on: bool, us}, {error} too where it failed: what came of PARK")
 
 #define LINK_ENUM(name, number, direction, prose) LINK_##name = (number),
 enum link_message { LINK_MESSAGES(LINK_ENUM) };

@@ -2,8 +2,10 @@
  * member is named. */
 #include "model/device.h"
 
-#define MEMBERS_MAX 256         /* of each array */
-#define MEMORY_MAX  (1ll << 40) /* MiB: a sum of a few stays a number */
+#define MEMORY_LIKELY_MAX (16ull << 20) /* MiB, of a device that a gate believes in */
+#define MEMBERS_MAX       256           /* of each array */
+#define DEVICE_KIND_MAX   63            /* as a wish names it (model/slice.h) */
+#define MEMORY_MAX        (1ll << 40)   /* MiB: a sum of a few stays a number */
 
 static const char *const rungs[DEVICE_RUNGS] = {
 	[RUNG_NONE] = "none", [RUNG_MIG] = "mig",         [RUNG_WHOLE] = "whole",
@@ -272,4 +274,62 @@ int device_from_json(struct device *ret, const json_t *j, struct arena *a, struc
 		return err_set(err, 0, "%s is empty", d.id.n ? "kind" : "id");
 	*ret = d;
 	return 0;
+}
+
+/* ---- may it be? ---- */
+
+static int check_text(const char *what, struct str s, size_t max, struct err *err)
+{
+	if (s.n > max)
+		return err_set(err, 0, "%s has %zu bytes, more than %zu", what, s.n, max);
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 127)
+			return err_set(err, 0, "%s has control characters", what);
+	return 0;
+}
+
+static int check_kind(struct str s, struct err *err)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == ' ' || s.p[i] == ',')
+			return err_set(err, 0, "kind is no name");
+	return check_text("kind", s, DEVICE_KIND_MAX, err);
+}
+
+static int check_memory(const char *what, uint64_t mb, struct err *err)
+{
+	return mb <= MEMORY_LIKELY_MAX ? 0 : err_set(err, 0, "%s is %llu MiB", what, (unsigned long long)mb);
+}
+
+static int check_migs(const struct device *d, struct err *err)
+{
+	if (d->n_mig > DEVICE_SLOTS)
+		return err_set(err, 0, "it has %zu MIG instances, more than %d", d->n_mig, DEVICE_SLOTS);
+	for (size_t i = 0; i < d->n_mig; i++) {
+		const struct device_mig *m = &d->mig[i];
+
+		if (!m->uuid.n || m->slots < 1)
+			return err_set(err, 0, "a MIG instance has no %s", m->uuid.n ? "slots" : "uuid");
+		if (check_text("uuid of a MIG instance", m->uuid, DEVICE_TEXT_MAX, err) < 0 ||
+		    check_text("profile of a MIG instance", m->profile, DEVICE_TEXT_MAX, err) < 0 ||
+		    check_memory("memory of a MIG instance", m->memory_mb, err) < 0)
+			return -1;
+		for (size_t k = 0; k < i; k++)
+			if (str_eq(m->uuid, d->mig[k].uuid))
+				return err_set(err, 0, "two MIG instances have one uuid");
+	}
+	return 0;
+}
+
+int device_check(const struct device *d, struct err *err)
+{
+	if (check_text("id", d->id, DEVICE_TEXT_MAX, err) < 0 || check_kind(d->kind, err) < 0 ||
+	    check_text("model", d->model, DEVICE_TEXT_MAX, err) < 0 ||
+	    check_text("pci", d->pci, DEVICE_TEXT_MAX, err) < 0 ||
+	    check_text("driver", d->driver, DEVICE_TEXT_MAX, err) < 0 ||
+	    check_text("capability", d->capability, DEVICE_TEXT_MAX, err) < 0 ||
+	    check_text("trouble", d->trouble, DEVICE_TROUBLE_MAX, err) < 0 ||
+	    check_memory("memory", d->memory_mb, err) < 0)
+		return -1;
+	return check_migs(d, err);
 }

@@ -76,6 +76,13 @@ json_t *device_to_json(const struct device *d);
 /* Views into j and a. -1: err names the member. */
 int device_from_json(struct device *d, const json_t *j, struct arena *a, struct err *err);
 
+/* What is believed of a device that another machine tells of: names of a sensible length without control characters,
+ * memory that arithmetic can take, MIG instances that can be. -1: err names what is not. */
+int device_check(const struct device *d, struct err *err);
+#define DEVICE_TEXT_MAX    127 /* id, model, kind and the like */
+#define DEVICE_TROUBLE_MAX 511
+#define DEVICES_TAKEN_MAX  64 /* of one node, by the gate */
+
 #define DEVICES_MAX 256 /* of one node */
 
 /* Devices as a person declares them: "fpga:2:mem=4096:file=/dev/xdma%_user:lib=/opt/xrt/lib:env=XILINX_XRT=/opt/xrt",
@@ -86,3 +93,5 @@ int devices_declared_parse(struct str text, struct arena *a, struct device **ret
 /* The same as a document: [{kind, count, memory_mb, files, libraries, env, model, id, pci, driver}], or that array as
  * the member `devices`. */
 int devices_declared_from_json(const json_t *j, struct arena *a, struct device **ret, size_t *n, struct err *err);
+/* Does one of these stand for what was found: of its kind, or by its id? */
+bool device_is_declared(const struct device *declared, size_t n, const struct device *found);

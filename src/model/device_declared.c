@@ -304,3 +304,11 @@ int devices_declared_from_json(const json_t *j, struct arena *a, struct device *
 	*n = m.n;
 	return 0;
 }
+
+bool device_is_declared(const struct device *declared, size_t n, const struct device *found)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(declared[i].kind, found->kind) || str_eq(declared[i].id, found->id))
+			return true;
+	return false;
+}

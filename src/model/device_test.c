@@ -200,12 +200,56 @@ static void test_declared_documents(void **state)
 	declared_document("[{\"kind\":\"a\",\"count\":1000}]", 0, "count is 1000");
 }
 
+/* What another machine may say that is a device's document, and is not believed. */
+static void test_check(void **state)
+{
+	static char long_text[DEVICE_TROUBLE_MAX + 2];
+	struct device_mig mig[9];
+	struct device good = {.id = STR("GPU-1"), .kind = STR("gpu"), .memory_mb = 1024, .mig = mig}, d;
+	_cleanup_(err_done) struct err err = ERR_NULL;
+
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(mig); i++)
+		mig[i] = (struct device_mig){.uuid = str_sub(STR("123456789"), i, 1), .slots = 1};
+#define REFUSED(member, value, says)                                                                                   \
+	do {                                                                                                           \
+		d = good;                                                                                              \
+		d.member = value;                                                                                      \
+		assert_int_equal(device_check(&d, &err), -1);                                                          \
+		assert_non_null(strstr(err.msg, says));                                                                \
+	} while (0)
+	assert_int_equal(device_check(&good, &err), 0);
+	REFUSED(id, str_n(long_text, DEVICE_TEXT_MAX + 1), "id has 128 bytes");
+	REFUSED(kind, STR("a,b"), "kind");
+	REFUSED(kind, str_n(long_text, 64), "kind has 64");
+	REFUSED(model, STR("a\nb"), "model has control");
+	REFUSED(trouble, str_from(long_text), "trouble has 512");
+	REFUSED(memory_mb, (16ull << 20) + 1, "memory is");
+	REFUSED(n_mig, 9, "9 MIG instances");
+	mig[1].uuid = mig[0].uuid;
+	REFUSED(n_mig, 2, "one uuid");
+	mig[1].slots = 0;
+	REFUSED(n_mig, 2, "no slots");
+	mig[1].uuid = STR("");
+	REFUSED(n_mig, 2, "no uuid");
+	mig[0].memory_mb = UINT64_MAX;
+	REFUSED(n_mig, 1, "memory of a MIG instance");
+#undef REFUSED
+	/* The most that is believed. */
+	d = good;
+	d.id = str_n(long_text, DEVICE_TEXT_MAX);
+	d.trouble = str_n(long_text, DEVICE_TROUBLE_MAX);
+	d.memory_mb = 16ull << 20;
+	assert_int_equal(device_check(&d, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_rungs),          cmocka_unit_test(test_declared),
 		cmocka_unit_test(test_declared_wrong), cmocka_unit_test(test_declared_documents),
+		cmocka_unit_test(test_check),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

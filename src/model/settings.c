@@ -60,6 +60,9 @@ const struct setting settings_table[] = {
 		 "Private networks, with commas between, that functions with the tag wick:network=internet may reach; "
 		 "without it none."),
 	 .flag = "--internet-allow", .env = "WICK_INTERNET_ALLOW"},
+	{SETTING(park_limit_ms, "park_limit", SETTING_DURATION, "TIME", "60s",
+		 "A worker whose device memory cannot be moved to the host's, or back, within this is ended."),
+	 .min = 100, .max = 3600000, .flag = "--park-limit", .env = "WICK_PARK_LIMIT"},
 	{SETTING(queue_wait_ms, "queue_wait", SETTING_DURATION, "TIME", "60s",
 		 "A synchronous invocation waits this long for a worker, then it is refused."),
 	 .min = 1, .max = 900000, .flag = "--queue-wait", .env = "WICK_QUEUE_WAIT"},

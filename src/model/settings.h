@@ -24,6 +24,7 @@ struct settings {
 	uint32_t prestart;         /* Node.js processes that wait for code: 2 */
 	uint32_t box_uid;          /* as root: the user and group of boxes; 0: 64646 */
 	char *internet_allow;      /* CIDRs, commas between, that wick:network=internet may reach though private */
+	uint64_t park_limit_ms;    /* a worker's device memory is moved within: 60 s */
 	uint64_t queue_wait_ms;    /* a synchronous invocation waits so long for a worker: 60 s */
 	uint64_t drain_ms;         /* SIGTERM: running invocations are given so long: 30 s */
 	uint32_t concurrency;      /* account limit of concurrent executions: 1000 */

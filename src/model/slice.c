@@ -85,6 +85,11 @@ void slice_book_init(struct slice_book *b, const struct device *d, bool share_ro
 	*b = (struct slice_book){.device = d, .share_roles = share_roles};
 }
 
+struct str slice_book_trouble(const struct slice_book *b)
+{
+	return b->device->trouble.n ? b->device->trouble : b->failing;
+}
+
 /* ---- what is left ---- */
 
 uint32_t slice_book_free_instances(const struct slice_book *b)
@@ -195,7 +200,7 @@ enum slice_fit slice_book_can_take(const struct slice_book *b, const struct slic
 
 	if (ever != SLICE_FITS)
 		return ever;
-	if (b->device->trouble.n)
+	if (slice_book_trouble(b).n)
 		return SLICE_TROUBLE;
 	if (b->device->mig_mode)
 		return slice_pick_instance(b->device, slice_book_free_instances(b), w) < 0 ? SLICE_NO_SLOTS
@@ -336,7 +341,7 @@ void slice_fit_text(struct buf *out, enum slice_fit f, const struct slice_book *
 			 "is in use by functions of another role, and its node's settings do not let roles share.");
 		break;
 	case SLICE_TROUBLE:
-		buf_printf(out, "is not well: %.*s.", STR_ARG(d->trouble));
+		buf_printf(out, "is not well: %.*s.", STR_ARG(slice_book_trouble(b)));
 		break;
 	case SLICE_TOO_LARGE:
 		if (w->whole > 1)

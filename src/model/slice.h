@@ -87,6 +87,7 @@ struct slice_entry {
 struct slice_book {
 	const struct device *device; /* not owned, must outlive the book */
 	bool share_roles;
+	struct str failing; /* why no slice is given for now, though the device says nothing of it; n == 0: it is */
 	uint32_t slots_taken;
 	uint64_t memory_taken_mb;
 	struct slice_entry holds[DEVICE_SLOTS]; /* each has a slot at least */
@@ -95,6 +96,7 @@ struct slice_book {
 
 /* An empty book. To describe a device anew: an empty book, and slice_book_hold for each lease there is. */
 void slice_book_init(struct slice_book *b, const struct device *d, bool share_roles);
+struct str slice_book_trouble(const struct slice_book *b);      /* the device's, or the book's; n == 0: it is well */
 uint32_t slice_book_free_slots(const struct slice_book *b);     /* in MIG mode: of the free instances together */
 uint32_t slice_book_largest_slots(const struct slice_book *b);  /* that one wish could get now */
 uint64_t slice_book_free_memory_mb(const struct slice_book *b); /* likewise; 0 as well without an account */

@@ -454,6 +454,8 @@ struct h2 *h2_new(struct loop *l, int fd, const struct h2_conf *conf, const stru
 	*c = (struct h2){.loop = l, .conf = *conf, .handler = h, .arg = arg, .fd = fd};
 	DEFAULT(stream_window, STREAM_WINDOW);
 	DEFAULT(connection_window, CONNECTION_WINDOW);
+	c->conf.stream_window = MIN(c->conf.stream_window, (uint32_t)INT32_MAX); /* HTTP/2's own bound */
+	c->conf.connection_window = MIN(c->conf.connection_window, (uint32_t)INT32_MAX);
 	DEFAULT(streams_max, STREAMS_MAX);
 	DEFAULT(handshake_ms, HANDSHAKE_MS);
 	DEFAULT(ping_ms, PING_MS);

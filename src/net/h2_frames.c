@@ -184,6 +184,10 @@ static void on_goaway(struct h2 *c, const nghttp2_goaway *g)
 				   *said ? ": " : "", said);
 	else
 		c->why = *said ? xasprintf("ended by the other side: %s", said) : xstrdup("ended by the other side");
+	/* Requests that wait for their turn would wait for ever. */
+	for (struct h2_stream *s = stream_list_first(&c->streams); s; s = stream_list_next(s))
+		if (!nghttp2_session_find_stream(c->session, s->id))
+			h2_reset(s, H2_REFUSED_STREAM);
 }
 
 static void on_settings(struct h2 *c)

@@ -149,6 +149,43 @@ static void test_goodbye_with_an_error(void **state)
 	raw_done(&r);
 }
 
+/* A peer that is about to go: what it has begun it ends, what waits for its turn will not come. */
+static void test_goodbye_lets_streams_end(void **state)
+{
+	struct pair *p = *state;
+	struct raw r;
+	struct end *begun, *waits;
+	int fds[2];
+
+	tcp_pair(fds);
+	r = (struct raw){.fd = fds[1], .t = tls_new(p->client, fds[1])};
+	p->gate.c = h2_new(p->loop, fds[0], &p->gate_conf, &side_handler, &p->gate);
+	wait_for(p, (raw_turn(&r), r.shaken));
+	raw_frame(&r, SETTINGS, 0, 0, "\0\3\0\0\0\1", 6); /* one stream at once */
+	wait_for(p, (raw_turn(&r), p->gate.ups));
+	begun = ask(&p->gate, "/");
+	waits = ask(&p->gate, "/waits");
+	r.got.n = sizeof(PREFACE) - 1; /* no frame */
+	buf_consume(&r.got, r.got.n);
+	wait_for(p, (raw_turn(&r), raw_got(&r, HEADERS, 0, 0)));
+	raw_frame(&r, GOAWAY, 0, 0, "\0\0\0\1\0\0\0\0soon", 12);
+	wait_for(p, (raw_turn(&r), !waits->s));
+	if (p->gate.reason)
+		fail_msg("down: %s", p->gate.reason);
+	assert_int_equal(waits->code, H2_REFUSED_STREAM);
+	assert_non_null(begun->s);
+	assert_null(h2_request(p->gate.c, "POST", "/", NULL, 0, &end_handler, NULL));
+	raw_frame(&r, HEADERS, END_HEADERS, 1, "\x88", 1); /* 200 */
+	raw_frame(&r, DATA, 1 /* END_STREAM */, 1, "bye", 3);
+	h2_end(begun->s);
+	wait_for(p, (raw_turn(&r), p->gate.downs));
+	assert_string_equal(p->gate.reason, "ended by the other side: soon");
+	assert_int_equal(begun->status, 200);
+	assert_true(str_eqz(buf_str(&begun->got), "bye"));
+	assert_int_equal(begun->code, H2_NO_ERROR);
+	raw_done(&r);
+}
+
 /* Answers to pings of a peer that does not read them are not kept without end. */
 static void test_ping_flood(void **state)
 {
@@ -260,8 +297,14 @@ static void test_does_not_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_no_preface), T(test_silent_after_tls), T(test_broken_frame),  T(test_goodbye_with_an_error),
-		T(test_ping_flood), T(test_rapid_reset),      T(test_does_not_read),
+		T(test_no_preface),
+		T(test_silent_after_tls),
+		T(test_broken_frame),
+		T(test_goodbye_with_an_error),
+		T(test_goodbye_lets_streams_end),
+		T(test_ping_flood),
+		T(test_rapid_reset),
+		T(test_does_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,32 @@ static void test_wrong_pin(void **state)
 	assert_int_equal(p->gate.ups + p->node.ups, 0);
 }
 
+/* As programs do it: the socket goes from the dial to the connection within done. */
+static void on_dialled(void *arg, int fd, const char *error)
+{
+	struct pair *p = arg;
+
+	assert_true(fd >= 0);
+	p->node.c = h2_new(p->loop, fd, &p->node_conf, &side_handler, &p->node);
+}
+
+static void test_dialled(void **state)
+{
+	struct pair *p = *state;
+	int listening = tcp_listen("127.0.0.1:0", NULL), fd = -EAGAIN;
+	struct tcp_dial *d = tcp_dial(p->loop, "127.0.0.1", tcp_port(listening), NULL, 10000, on_dialled, p);
+	struct end *e;
+
+	wait_for(p, fd >= 0 || (fd = tcp_accept(listening)) >= 0);
+	p->gate.c = h2_new(p->loop, fd, &p->gate_conf, &side_handler, &p->gate);
+	wait_for(p, p->gate.ups && p->node.ups);
+	tcp_dial_free(d);
+	close(listening);
+	e = ask(&p->gate, "/");
+	say(e, "hello");
+	wait_for(p, str_eqz(buf_str(&e->got), "hello"));
+}
+
 /* Whatever comes that is no TLS. */
 static void test_garbage(void **state)
 {
@@ -583,6 +609,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_up),
 		T(test_roles_are_independent),
+		T(test_dialled),
 		T(test_wrong_pin),
 		T(test_garbage),
 		T(test_silent_handshake),

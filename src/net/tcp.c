@@ -295,15 +295,9 @@ static void on_deadline(void *arg)
 static void lookup_run(void *arg)
 {
 	struct lookup *k = arg;
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
 
-	/* The machine's own addresses do not count where only a loopback is there, as in a network namespace. */
 	k->error = getaddrinfo(k->host, k->port, &hints, &k->found);
-	if (k->error != 0) {
-		hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
-		if (getaddrinfo(k->host, k->port, &hints, &k->found) == 0)
-			k->error = 0;
-	}
 	k->errno_ = errno;
 }
 
@@ -333,10 +327,28 @@ static void lookup_done(void *arg)
 	try_next(d);
 }
 
+/* Of a numeric host nothing has to be asked: neither the pool, whose threads may all unpack packages, nor the kernel,
+ * which is slow to list its addresses (AI_ADDRCONFIG) while it takes network namespaces apart. */
+static bool is_numeric(struct tcp_dial *d)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+	char port[8];
+
+	snprintf(port, sizeof(port), "%u", near_port(d));
+	if (getaddrinfo(near_host(d), port, &hints, &d->addresses) != 0)
+		return false;
+	d->next = d->addresses;
+	timer_set(d->attempt, 0);
+	return true;
+}
+
 static void lookup_start(struct tcp_dial *d)
 {
-	struct lookup *k = xnew(struct lookup);
+	struct lookup *k;
 
+	if (is_numeric(d))
+		return;
+	k = xnew(struct lookup);
 	k->dial = d;
 	k->host = xstrdup(near_host(d));
 	snprintf(k->port, sizeof(k->port), "%u", near_port(d));

@@ -490,15 +490,26 @@ const char *tls_fingerprint(const struct tls *t)
 	return t->fingerprint;
 }
 
+/* "Again" is not only said for want of bytes: after a key update, say, GnuTLS wants to be called again with those that
+ * are there. Only while it takes some, so that nothing turns for ever. */
+static bool goes_on(const struct tls *t, int r, size_t before)
+{
+	if (r == GNUTLS_E_AGAIN)
+		return t->in_at < t->in_n && t->in_at > before;
+	return !gnutls_error_is_fatal(r);
+}
+
 int tls_handshake(struct tls *t)
 {
 	gnutls_datum_t alpn;
+	size_t before;
 	int r;
 
 	do {
+		before = t->in_at;
 		r = gnutls_handshake(t->session);
-	} while (r < 0 && r != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(r));
-	if (r == GNUTLS_E_AGAIN)
+	} while (r < 0 && goes_on(t, r, before));
+	if (r == GNUTLS_E_AGAIN && t->in_at == t->in_n)
 		return 0;
 	if (r < 0) {
 		gnutls_alert_send_appropriate(t->session, r);
@@ -538,14 +549,16 @@ ssize_t tls_fill(struct tls *t)
 
 ssize_t tls_read(struct tls *t, void *p, size_t n)
 {
+	size_t before;
 	ssize_t r;
 
 	do {
+		before = t->in_at;
 		r = gnutls_record_recv(t->session, p, n);
-	} while (r < 0 && r != GNUTLS_E_AGAIN && !gnutls_error_is_fatal((int)r));
+	} while (r < 0 && goes_on(t, (int)r, before));
 	if (r > 0)
 		return r;
-	if (r == GNUTLS_E_AGAIN)
+	if (r == GNUTLS_E_AGAIN && t->in_at == t->in_n)
 		return 0;
 	return tls_broken(t, r == 0 ? GNUTLS_E_PREMATURE_TERMINATION : (int)r);
 }

@@ -313,6 +313,58 @@ static void test_foreign_clients(void **state)
 	tls_key_free(k);
 }
 
+/* A peer changes its keys, as GnuTLS does by itself after some millions of records, and asks this side to do so. */
+static void test_key_update(void **state)
+{
+	_cleanup_(freep) char *path = in_dir("a");
+	struct tls_key *k = make("a");
+	struct tls_context *server = tls_server_new(k, NULL);
+	gnutls_certificate_credentials_t cred;
+	gnutls_session_t s;
+	gnutls_datum_t name = {(uint8_t *)TLS_ALPN, sizeof(TLS_ALPN) - 1};
+	struct session here = {0};
+	int fds[2], r = GNUTLS_E_AGAIN;
+	char got[TLS_RECORD_MAX];
+
+	assert_int_equal(unix_pair(fds), 0);
+	here.t = tls_new(server, fds[0]);
+	gnutls_certificate_allocate_credentials(&cred);
+	gnutls_certificate_set_x509_key_file(cred, path, path, GNUTLS_X509_FMT_PEM);
+	gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_NONBLOCK);
+	gnutls_priority_set_direct(s, "NORMAL:-VERS-ALL:+VERS-TLS1.3", NULL);
+	gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, cred);
+	gnutls_alpn_set_protocols(s, &name, 1, 0);
+	gnutls_transport_set_int(s, fds[1]);
+	for (unsigned i = 0; i < 10 && (r == GNUTLS_E_AGAIN || here.result == 0); i++) {
+		if (r == GNUTLS_E_AGAIN)
+			r = gnutls_handshake(s);
+		step(&here);
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(here.result, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(gnutls_session_key_update(s, GNUTLS_KU_PEER), 0);
+		assert_int_equal(gnutls_record_send(s, "hello", 5), 5);
+		assert_true(tls_fill(here.t) > 0); /* both */
+		assert_int_equal(tls_read(here.t, got, sizeof(got)), 5);
+		assert_int_equal(tls_read(here.t, got, sizeof(got)), 0);
+		assert_int_equal(tls_write(here.t, "world", 5), 0);
+		assert_int_equal(tls_flush(here.t), 1);
+		/* Here too the update comes first; the bytes are in the socket. */
+		for (unsigned again = 0; again < 3; again++)
+			if ((r = (int)gnutls_record_recv(s, got, sizeof(got))) != GNUTLS_E_AGAIN)
+				break;
+		assert_int_equal(r, 5);
+	}
+	tls_free(here.t);
+	gnutls_deinit(s);
+	gnutls_certificate_free_credentials(cred);
+	close(fds[0]);
+	close(fds[1]);
+	tls_context_free(server);
+	tls_key_free(k);
+}
+
 /* Authorities */
 
 static gnutls_x509_privkey_t ca_key;
@@ -432,8 +484,8 @@ static void test_authority(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_key), T(test_known_key),     T(test_key_errors),      T(test_fingerprint_is),
-		T(test_pin), T(test_expect_errors), T(test_foreign_clients), T(test_authority),
+		T(test_key),           T(test_known_key),       T(test_key_errors), T(test_fingerprint_is), T(test_pin),
+		T(test_expect_errors), T(test_foreign_clients), T(test_authority),  T(test_key_update),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

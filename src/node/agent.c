@@ -157,9 +157,24 @@ static void on_exited(void *arg, struct gate_link *g, const uint8_t id[static 16
 	status_soon(arg);
 }
 
+static void on_parked(void *arg, struct gate_link *g, const uint8_t id[static 16], bool on, uint64_t us,
+		      const char *error)
+{
+	json_t *body = json_pack("{s:b, s:I}", "on", on, "us", (json_int_t)us);
+
+	if (error)
+		json_set_str(body, "error", str_from(error));
+	g->ops->say(g, LINK_PARKED, id, body);
+}
+
 static void on_changed(void *arg)
 {
 	status_soon(arg);
+}
+
+void agent_devices_to(struct gate_link *g)
+{
+	g->ops->say(g, LINK_DEVICES, no_id, json_pack("{s:o}", "devices", pool_devices(g->agent->pool)));
 }
 
 static void on_devices(void *arg)
@@ -168,7 +183,7 @@ static void on_devices(void *arg)
 
 	for (struct gate_link *g = gate_links_first(&a->links); !a->leaving && g; g = gate_links_next(g))
 		if (!g->gone)
-			g->ops->say(g, LINK_DEVICES, no_id, json_pack("{s:o}", "devices", pool_devices(a->pool)));
+			agent_devices_to(g);
 }
 
 static void on_empty(void *arg)
@@ -197,6 +212,7 @@ static const struct pool_handler pool_handler = {
 	.door = on_door,
 	.failed = on_failed,
 	.exited = on_exited,
+	.parked = on_parked,
 	.changed = on_changed,
 	.devices = on_devices,
 	.empty = on_empty,
@@ -227,6 +243,9 @@ void agent_message(struct gate_link *g, enum link_message type, const uint8_t id
 	case LINK_FREEZE:
 		pool_freeze(a->pool, g, id, json_get_bool(body, "on", false));
 		break;
+	case LINK_PARK:
+		pool_park(a->pool, g, id, json_get_bool(body, "on", false));
+		break;
 	case LINK_PREPARE:
 		used = MIN(n_fds, (size_t)PREPARE_ZIPS_MAX);
 		pool_prepare(a->pool, g, body, fds, used);
@@ -243,12 +262,12 @@ void agent_message(struct gate_link *g, enum link_message type, const uint8_t id
 	case LINK_DOOR:
 	case LINK_DEVICES:
 	case LINK_NEED:
-	case LINK_PARK:
 	case LINK_PARKED:
 	default:
 		log_warn("the gate sent %s (%u), which is nothing for a node", link_message_name(type), (unsigned)type);
 	}
-	close_all(fds + used, n_fds - used);
+	if (n_fds > used)
+		close_all(fds + used, n_fds - used);
 }
 
 /* --- Beginning and end ------------------------------------------------------------------------------------------ */

@@ -71,6 +71,8 @@ static const struct setting table[] = {
 	OPTION("opencl", "WICK_OPENCL", opencl, SETTING_STRING, "PATH", "OpenCL's loader; none: not asked."),
 	OPTION("mps-control", "WICK_MPS_CONTROL", mps_control, SETTING_STRING, "PATH",
 	       "NVIDIA's nvidia-cuda-mps-control; none: fractions of a card are only watched."),
+	OPTION_OF("park-limit", "WICK_PARK_LIMIT", park_limit_ms, SETTING_DURATION, "TIME", "60s",
+		  "A worker whose device memory cannot be moved within this is ended."),
 };
 
 #define BOX_UID_DEFAULT 64646

@@ -26,8 +26,9 @@ struct node_conf {
 	bool share_devices;                /* workers of different roles may share a device */
 	/* A remote gateway to join; "": none */
 	char *join, *token, *fingerprint, *ca, *proxy;
-	uint64_t gate_away_ms; /* idle workers of a gateway that is away for so long are ended */
-	uint32_t ready_fd;     /* to be told there what became of joining; 0: nowhere */
+	uint64_t gate_away_ms;  /* idle workers of a gateway that is away for so long are ended */
+	uint32_t ready_fd;      /* to be told there what became of joining; 0: nowhere */
+	uint64_t park_limit_ms; /* for one parking or waking (node/park.h) */
 	enum log_level log_level;
 };
 

@@ -6,7 +6,6 @@
 #include "node/devices.h"
 
 #include "base/mem.h"
-#include "node/libexec.h"
 #include "node/usage.h"
 #include "sys/child.h"
 #include "sys/file.h"
@@ -62,14 +61,6 @@ struct devices {
 };
 
 /* ---- the list ---- */
-
-static bool is_declared(const struct devices *d, const struct device *found)
-{
-	for (size_t i = 0; i < d->n_declared; i++)
-		if (str_eq(d->declared[i].kind, found->kind) || str_eq(d->declared[i].id, found->id))
-			return true;
-	return false;
-}
 
 static bool equal_lists(const struct device *a, size_t n_a, const struct device *b, size_t n_b)
 {
@@ -191,7 +182,7 @@ static int take(struct devices *d, struct str text, struct err *err)
 	all = json_array();
 	json_array_foreach(found, i, o)
 	{
-		if (device_from_json(&one, o, &a, NULL) == 0 && !is_declared(d, &one) &&
+		if (device_from_json(&one, o, &a, NULL) == 0 && !device_is_declared(d->declared, d->n_declared, &one) &&
 		    !takes_place_of_known(d, &one) && !lists_id(all, one.id))
 			json_array_append(all, o);
 	}
@@ -477,7 +468,7 @@ struct devices *devices_new(struct loop *l, const struct node_conf *conf, const 
 	for (; d->n < json_array_size(d->all); d->n++)
 		if (device_from_json(&d->list[d->n], json_array_get(d->all, d->n), &d->arena, err) < 0)
 			return devices_free(d);
-	d->path = libexec_find(conf->libexec, PROGRAM);
+	d->path = file_find_program(conf->libexec, PROGRAM);
 	if (d->path)
 		timer_set(d->again, 0);
 	else

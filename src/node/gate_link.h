@@ -50,6 +50,7 @@ void agent_message(struct gate_link *g, enum link_message type, const uint8_t id
 		   int *fds, size_t n_fds);
 /* Says STATUS on this link now. */
 void agent_status_to(struct gate_link *g);
+void agent_devices_to(struct gate_link *g); /* the same of DEVICES */
 /* The gate does not want this node, for good. When it was the only one the program ends, with this error. */
 void agent_given_up(struct gate_link *g, const char *why);
 void agent_settled(struct agent *a);

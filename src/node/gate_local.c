@@ -132,6 +132,7 @@ static void on_hello(struct gate_local *l, struct peer *p, const json_t *body)
 	}
 	l->peer = steal(&l->newcomer);
 	agent_status_to(&l->link);
+	agent_devices_to(&l->link); /* they may have changed since this end said HELLO */
 }
 
 static void on_message(void *arg, struct peer *p, enum link_message type, const uint8_t id[static 16],

@@ -27,19 +27,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DIAL_MS        10000
-#define DIAL_HELD_MS   5000  /* a network that loses everything: SYNs are a second apart for so long, then rarer */
-#define GREET_MS       15000 /* from the connection to /_wick/link */
-#define AGAIN_FIRST_MS 200
-#define AGAIN_MAX_MS   10000
-#define AGAIN_HELD_MS  600     /* while workers are held for the gateway: back within a second of its network */
-#define STEADY_US      1000000 /* a connection that held for so long was one: the next is tried at once */
-#define REDIAL_US      500000  /* younger attempts are left alone when the network changes */
-#define AWAY_AGAIN_MS  1000
-#define CONTROL_MAX    (16u << 20) /* bytes of a control message */
-#define EPOCH_N        32
-#define CLOCK_OFF_MAX  60000
-#define HEX_N          64
+#define DIAL_MS          10000
+#define DIAL_HELD_MS     5000  /* a network that loses everything: SYNs are a second apart for so long, then rarer */
+#define GREET_MS         15000 /* from the connection to /_wick/link */
+#define AGAIN_FIRST_MS   200
+#define AGAIN_MAX_MS     10000
+#define AGAIN_HELD_MS    600 /* while workers are held for the gateway: back within a second of its network */
+#define FLAPPING_MS      400 /* the most that one is waited for after a connection that was of use, if not for long */
+#define STEADY_US        1000000 /* a connection that held for so long was one: the next is tried at once */
+#define REDIAL_US        500000  /* younger attempts are left alone when the network changes */
+#define AWAY_AGAIN_MS    1000
+#define FAREWELL_LOOK_MS 20
+#define CONTROL_MAX      (16u << 20) /* bytes of a control message */
+#define EPOCH_N          32
+#define CLOCK_OFF_MAX    60000
+#define HEX_N            64
 
 struct gate_remote {
 	struct gate_link link; /* first */
@@ -49,8 +51,8 @@ struct gate_remote {
 	struct tcp_dial *dial;
 	struct h2 *h2;
 	struct timer *timer; /* to dial, or until the gateway has attached */
-	struct timer *away;
-	uint64_t wait_ms; /* before the next attempt but one */
+	struct timer *away;  /* the gateway has been for long; then: has it been told all? */
+	uint64_t wait_ms;    /* before the next attempt but one */
 	uint64_t tried_us, attached_us;
 	struct carrier *control;
 	struct remote_workers *workers;
@@ -101,13 +103,19 @@ static void control_send(struct gate_remote *g, enum link_message type, const ui
 	carrier_send(g->control, (enum frame_type)type, id, STR_NULL, STR_NULL, buf_str(&text));
 }
 
+/* Is said anew when the gateway is back, or means nothing then. */
+static bool passes(enum link_message type)
+{
+	return type == LINK_STATUS || type == LINK_DEVICES || type == LINK_DOOR || type == LINK_NEED;
+}
+
 static void remote_say(struct gate_link *link, enum link_message type, const uint8_t id[static 16], json_t *body)
 {
 	struct gate_remote *g = remote_of(link);
 	_cleanup_json_ json_t *j = body;
 
 	/* Nobody remembers this node yet, or what is said is out of date by the time that it is read. */
-	if (!j || !*g->epoch || (!g->attached && (type == LINK_STATUS || type == LINK_DOOR)))
+	if (!j || !*g->epoch || (!g->attached && passes(type)))
 		return;
 	control_send(g, type, id, j);
 }
@@ -204,8 +212,7 @@ static void remote_lost(struct gate_remote *g, const char *what, const char *rea
 	say_trouble(g, was ? "is lost" : what, reason);
 	if (was) {
 		timer_set(g->away, g->set->conf->gate_away_ms);
-		if (clock_mono_us() - g->attached_us > STEADY_US)
-			g->wait_ms = 0;
+		g->wait_ms = clock_mono_us() - g->attached_us > STEADY_US ? 0 : MIN(g->wait_ms, (uint64_t)FLAPPING_MS);
 	}
 	dial_again(g);
 }
@@ -285,6 +292,11 @@ static void on_away(void *arg)
 {
 	struct gate_remote *g = arg;
 
+	if (g->leaving) {
+		timer_set(g->away, FAREWELL_LOOK_MS);
+		agent_settled(g->link.agent);
+		return;
+	}
 	if (g->attached || !*g->epoch)
 		return;
 	if (remote_workers_end_idle(g->workers)) {
@@ -308,7 +320,7 @@ static void on_hello_message(struct gate_remote *g, const json_t *body)
 	bool first = !g->joined;
 
 	if (time_ms)
-		g->clock_off_ms = clock_wall_ms() - time_ms;
+		g->clock_off_ms = clock_wall_ms() - time_ms - (g->h2 ? h2_rtt_us(g->h2) / 2000 : 0);
 	if ((g->clock_off_ms > CLOCK_OFF_MAX || g->clock_off_ms < -CLOCK_OFF_MAX) && !g->clock_said) {
 		g->clock_said = true;
 		log_warn(
@@ -373,7 +385,7 @@ static void on_control(void *arg, const struct frame *f)
 
 static void on_control_broken(void *arg, unsigned status)
 {
-	control_useless(arg, "it does not speak the link's protocol");
+	control_useless(arg, status ? "it has closed the link" : "it does not speak the link's protocol");
 }
 
 static const struct carrier_handler control_handler = {
@@ -506,6 +518,7 @@ static void on_link(struct gate_remote *g, struct h2_stream *s)
 		free(steal(&g->trouble));
 	remote_workers_attached(g->workers);
 	fetches_up(fetches_of(g), &g->link);
+	agent_devices_to(&g->link);
 	agent_status_to(&g->link);
 }
 
@@ -618,6 +631,7 @@ static void remote_leave(struct gate_link *link)
 	timer_stop(g->away);
 	if (g->attached) {
 		remote_workers_end_all(g->workers);
+		timer_set(g->away, FAREWELL_LOOK_MS); /* acknowledgements come without notice */
 		return;
 	}
 	timer_stop(g->timer);

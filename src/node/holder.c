@@ -234,6 +234,13 @@ static void on_deadline(void *arg)
 
 /* ---- from the gate ---- */
 
+/* When the run will be ended, by this machine's clock: exactly where the limit is known, else by what the clocks were
+ * seen to differ. */
+static uint64_t deadline(const struct holder *h, uint64_t gates_ms, uint64_t limit_ms)
+{
+	return limit_ms ? (uint64_t)clock_wall_ms() + limit_ms : gates_ms + (uint64_t)*h->conf.clock_off_ms;
+}
+
 static void invoke(struct holder *h, const struct frame *f)
 {
 	uint64_t limit_ms = 0, ms;
@@ -249,20 +256,21 @@ static void invoke(struct holder *h, const struct frame *f)
 		return;
 	}
 	buf_clear(&h->meta);
+	frame_meta_u64(f, FRAME_KEY_LIMIT_MS, &limit_ms);
+	limit_ms = MIN(limit_ms, (uint64_t)UINT32_MAX);
 	for (size_t at = 0; frame_meta_next(f, &at, &key, &value);) {
 		if (key == FRAME_KEY_DEADLINE_MS && frame_meta_u64(f, key, &ms))
-			frame_meta_add_u64(&h->meta, key, ms + (uint64_t)*h->conf.clock_off_ms);
+			frame_meta_add_u64(&h->meta, key, deadline(h, ms, limit_ms));
 		else if (key < KEY_OF_NODES)
 			frame_meta_add(&h->meta, key, value);
 	}
-	frame_meta_u64(f, FRAME_KEY_LIMIT_MS, &limit_ms);
 	h->conf.handler->thaw(h->conf.arg, h);
 	r = xnew(struct run);
 	memcpy(r->id, f->id, sizeof(r->id));
 	r->began_us = clock_mono_us();
 	run_list_push(&h->runs, r);
 	if (limit_ms) {
-		r->limit_us = r->began_us + MIN(limit_ms, (uint64_t)UINT32_MAX) * 1000;
+		r->limit_us = r->began_us + limit_ms * 1000;
 		set_deadline(h, r->limit_us);
 	}
 	lane_send(h->lane, FRAME_INVOKE, f->id, buf_str(&h->meta), f->body);
@@ -298,11 +306,16 @@ static void carrier_room(void *arg)
 static void carrier_broken(void *arg, unsigned status)
 {
 	struct holder *h = arg;
+	bool leaves = status == CARRIER_GIVEN_UP && !h->runs.n;
 
 	h->carrier = carrier_free(h->carrier);
-	if (h->lane && !h->exited)
-		h->conf.handler->stop(h->conf.arg, h, 0, "the gateway broke the protocol");
 	pause_lane(h, false);
+	if (!h->lane || h->exited)
+		return;
+	/* An idle one leaves by itself when its lane closes. */
+	if (leaves)
+		h->lane = lane_free(h->lane);
+	h->conf.handler->stop(h->conf.arg, h, leaves ? CLOSE_MS : 0, "the gateway has given it up");
 }
 
 static const struct carrier_handler carrier_events = {

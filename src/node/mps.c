@@ -8,7 +8,6 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "node/libexec.h"
 #include "sys/child.h"
 #include "sys/file.h"
 #include "sys/log.h"
@@ -26,7 +25,7 @@
 #define READY_MS       10000
 #define IDLE_MS        60000
 #define PAUSE_FIRST_MS 500
-#define PAUSE_MAX_MS   30000
+#define PAUSE_MAX_MS   4000 /* less than who waits does */
 #define STEADY_MS      30000
 
 struct daemon;
@@ -187,7 +186,7 @@ static int make_folders(const struct daemon *d, struct err *err)
 
 static int start_child(struct daemon *d, struct err *err)
 {
-	_cleanup_(freep) char *path = libexec_find(d->mps->conf->libexec, LAUNCHER);
+	_cleanup_(freep) char *path = file_find_program(d->mps->conf->libexec, LAUNCHER);
 	_cleanup_(freep) char *pipe = xasprintf("CUDA_MPS_PIPE_DIRECTORY=%s/pipe", d->folder);
 	_cleanup_(freep) char *log = xasprintf("CUDA_MPS_LOG_DIRECTORY=%s/log", d->folder);
 	_cleanup_(freep) char *visible = xasprintf("CUDA_VISIBLE_DEVICES=%s", d->uuid);

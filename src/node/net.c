@@ -5,7 +5,6 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "node/libexec.h"
 #include "sys/child.h"
 #include "sys/fdpass.h"
 #include "sys/file.h"
@@ -87,13 +86,11 @@ static int start(struct net_helper *h, struct loop *l, const char *path, int pid
 struct net_helper *net_helper_start(struct loop *l, const char *libexec, int pidfd, int go_fd, const char *allow,
 				    void (*ended)(void *arg, const char *why), void *arg, struct err *err)
 {
-	_cleanup_(freep) char *path = libexec_find(libexec, PROGRAM);
+	_cleanup_(freep) char *path = file_find_program(libexec, PROGRAM);
 	struct net_helper *h;
 
-	if (!path) {
-		err_set(err, 0, "the program %s is not installed (looked in %s)", PROGRAM, libexec);
+	if (!path)
 		return NULL;
-	}
 	h = xnew(struct net_helper);
 	*h = (struct net_helper){.lifetime = -1, .words = -1, .ended = ended, .arg = arg};
 	if (start(h, l, path, pidfd, go_fd, allow, err) < 0)

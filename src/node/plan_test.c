@@ -112,6 +112,49 @@ static void test_worker(void **state)
 	made_done(&m);
 }
 
+static bool lands(const struct made *m, const char *path)
+{
+	for (size_t i = 0; i < m->plan.n_ops; i++)
+		if (m->plan.ops[i].kind == BOX_LANDLOCK && str_eqz(m->plan.ops[i].to, path))
+			return m->plan.ops[i].flags & BOX_WRITABLE;
+	return false;
+}
+
+static void test_slice(void **state)
+{
+	const struct box_op ops[] = {
+		{.kind = BOX_DIR, .to = STR("/dev/dri")},
+		{.kind = BOX_BIND,
+		 .from = STR("/run/x"),
+		 .to = STR("/dev/dri/renderD128"),
+		 .flags = BOX_DEV | BOX_WRITABLE},
+		{.kind = BOX_LINK, .from = STR("/sys/devices/x"), .to = STR("/sys/dev/char")},
+	};
+	const struct kv env[] = {{STR("WICK_SLICE"), STR("3/8")}, {STR("AWS_REGION"), STR("theirs")}};
+	const char *const writable[] = {"/run/wick/mps"};
+	const struct plan_slice slice = {
+		.ops = ops, .n_ops = ARRAY_SIZE(ops), .env = env, .n_env = 2, .writable = writable, .n_writable = 1};
+	struct made m = {0};
+	struct plan_order o = order_of(&m, PLAN_WORKER, RUNTIME_WEB);
+
+	o.slice = &slice;
+	json_object_set_new(m.env, "WICK_SLICE", json_string("8/8")); /* not the function's to say */
+	make(&m, &o);
+	assert_true(has_env(&m, "WICK_SLICE=3/8"));
+	assert_false(has_env(&m, "WICK_SLICE=8/8"));
+	assert_true(has_env(&m, "AWS_REGION=theirs"));
+	assert_true(lands(&m, "/run/wick/mps"));
+	assert_non_null(strstr(buf_cstr(&m.text), "/dev/dri/renderD128"));
+	made_done(&m);
+	o = order_of(&m, PLAN_WORKER, RUNTIME_PYTHON);
+	m.text = BUF_NULL;
+	m.a = ARENA_NULL;
+	make(&m, &o);
+	assert_null(strstr(buf_cstr(&m.text), "/dev/dri"));
+	assert_false(lands(&m, "/run/wick/mps"));
+	made_done(&m);
+}
+
 static void test_networks(void **state)
 {
 	struct made m = {0}, i = {0};
@@ -200,8 +243,8 @@ static void test_bad_env(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_worker), cmocka_unit_test(test_networks), cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_web),    cmocka_unit_test(test_bad_env),
+		cmocka_unit_test(test_worker), cmocka_unit_test(test_slice), cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_kinds),  cmocka_unit_test(test_web),   cmocka_unit_test(test_bad_env),
 	};
 
 	plan_host_look(&host);

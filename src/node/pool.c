@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "node/fetch.h"
+#include "node/park.h"
 #include "node/pooled.h"
 #include "node/snapshot.h"
 #include "node/usage.h"
@@ -27,8 +28,12 @@
 #define SETTLE_MS     20
 
 struct slot {
+	struct pool *pool;
 	struct worker *worker;
 	struct gate_link *owner; /* NULL: abandoned */
+	bool may_park;
+	int parking; /* the pid that wick-park has to do with; 0: none */
+	bool park;   /* what it was asked for last */
 };
 
 struct pool {
@@ -44,6 +49,7 @@ struct pool {
 	struct pooled *pooled;
 	struct snapshots *snapshots;
 	struct slices *slices;
+	struct park *park;
 	struct learn *learn;
 	struct plan_host host;
 	struct map slots; /* by id */
@@ -93,6 +99,8 @@ static struct slot *pool_take(struct pool *p, const struct worker *w)
 {
 	struct slot *s = map_del(&p->slots, id_key(worker_id(w)));
 
+	if (s->parking)
+		park_forget(p->park, s->parking);
 	if (!p->slots.n)
 		timer_set(p->settle, 0);
 	return s;
@@ -100,11 +108,15 @@ static struct slot *pool_take(struct pool *p, const struct worker *w)
 
 static void on_started(void *arg, struct worker *w, uint64_t prepare_us, int lane, int log_pipe)
 {
+	_cleanup_(err_done) struct err err = ERR_NULL;
 	struct pool *p = arg;
 	const struct slot *s = map_get(&p->slots, id_key(worker_id(w)));
 
 	p->calm = 0;
 	timer_set(p->watch, WATCH_MS);
+	/* Opening the driver takes seconds: not when the first is to be parked. */
+	if (s->may_park && worker_slice(w) && park_start(p->park, &err) < 0)
+		log_debug("no worker can be parked: %s", err.msg);
 	if (s->owner)
 		p->handler->started(p->arg, s->owner, worker_id(w), worker_pid(w), prepare_us, lane, log_pipe);
 	else
@@ -176,7 +188,9 @@ void pool_start(struct pool *p, struct gate_link *owner, const uint8_t id[static
 		return;
 	}
 	s = xnew(struct slot);
+	s->pool = p;
 	s->owner = owner;
+	s->may_park = json_get_bool(order, "park", false);
 	map_put(&p->slots, id_key(id), s);
 	s->worker = worker_start(&site, id, order, zips, n_zips);
 }
@@ -221,6 +235,51 @@ void pool_freeze(struct pool *p, const struct gate_link *owner, const uint8_t id
 		worker_freeze(s->worker, on);
 }
 
+/* ---- parking ---- */
+
+static void park_answered(struct slot *s, bool on, uint64_t us, const char *error)
+{
+	if (s->owner)
+		s->pool->handler->parked(s->pool->arg, s->owner, worker_id(s->worker), on, us, error);
+}
+
+static void is_parked(void *arg, bool ok, uint64_t us, const char *error)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct slot *s = arg;
+
+	if (ok && s->park) {
+		slice_park(worker_slice(s->worker), true, &err);
+		worker_freeze(s->worker, true);
+	} else if (ok) {
+		s->parking = 0;
+	}
+	park_answered(s, s->park, us, ok ? NULL : error);
+}
+
+static void park_lost(void *arg, int pid, const char *why)
+{
+	log_warn("wick-park has ended (%s): process %d stays parked until it is woken", why, pid);
+}
+
+void pool_park(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], bool on)
+{
+	_cleanup_(err_done) struct err err = ERR_NULL;
+	struct slot *s = pool_find(p, owner, id);
+	struct slice_hold *slice = s ? worker_slice(s->worker) : NULL;
+
+	if (!s)
+		return;
+	if (!slice || slice_park(slice, on && s->parking && s->park, &err) < 0) {
+		park_answered(s, on, 0, slice ? err.msg : "it holds no slice");
+		return;
+	}
+	worker_freeze(s->worker, false); /* the driver asks a thread of the process itself */
+	s->park = on;
+	s->parking = worker_pid(s->worker);
+	park_ask(p->park, s->parking, on, is_parked, s);
+}
+
 void pool_learn(struct pool *p, struct str sha256, struct str names)
 {
 	learn_add(p->learn, sha256, names);
@@ -234,6 +293,13 @@ json_t *pool_devices(const struct pool *p)
 json_t *pool_zygotes(const struct pool *p)
 {
 	return zygotes_json(p->zygotes);
+}
+
+bool pool_is_parked(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16])
+{
+	const struct slot *s = pool_find(p, owner, id);
+
+	return s && s->parking;
 }
 
 void pool_stop(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], uint64_t grace_ms)
@@ -321,6 +387,8 @@ struct pool *pool_new(struct loop *l, const struct node_conf *conf, const struct
 	p->slices = slices_new(l, conf, &slices_handler, p, err);
 	if (!p->slices)
 		return pool_free(p);
+	p->park = park_new(
+		l, &(struct park_conf){.libexec = conf->libexec, .limit_ms = conf->park_limit_ms, .lost = park_lost});
 	p->code_folder = xstrdup(conf->code_folder);
 	p->code = code_new(l, p->code_folder, conf->code_cache_max, err);
 	if (!p->code)
@@ -352,6 +420,7 @@ struct pool *pool_free(struct pool *p)
 	if (!p)
 		return NULL;
 	map_done(&p->slots);
+	park_free(p->park);
 	slices_free(p->slices);
 	snapshots_free(p->snapshots);
 	pooled_free(p->pooled);

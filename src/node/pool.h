@@ -14,6 +14,9 @@ struct pool_handler {
 	void (*failed)(void *arg, struct gate_link *owner, const uint8_t id[static 16], const char *type,
 		       const char *error, struct str output);
 	void (*exited)(void *arg, struct gate_link *owner, const uint8_t id[static 16], const struct worker_end *end);
+	/* What came of pool_park; error NULL: it is done, in us microseconds. */
+	void (*parked)(void *arg, struct gate_link *owner, const uint8_t id[static 16], bool on, uint64_t us,
+		       const char *error);
 	void (*changed)(void *arg); /* zygotes came or went */
 	void (*devices)(void *arg); /* the list of devices is another, or was measured anew */
 	void (*empty)(void *arg);   /* no worker and nothing left of any; after pool_abandon in any case */
@@ -29,6 +32,9 @@ void pool_start(struct pool *p, struct gate_link *owner, const uint8_t id[static
 void pool_prepare(struct pool *p, struct gate_link *owner, const json_t *order, const int *zips, size_t n_zips);
 /* Of workers of this owner only; another's, or an unknown id, is nothing. */
 void pool_freeze(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], bool on);
+/* Its device memory goes to the host's, and its slice is others' to have; or (off) it takes both again. */
+void pool_park(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], bool on);
+bool pool_is_parked(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16]);
 void pool_stop(struct pool *p, const struct gate_link *owner, const uint8_t id[static 16], uint64_t grace_ms);
 /* Modules that a worker of this package imported. */
 void pool_learn(struct pool *p, struct str sha256, struct str names);

@@ -123,7 +123,8 @@ static void on_stop(void *arg, struct holder *h, uint64_t grace_ms, const char *
 {
 	struct remote_worker *w = arg;
 
-	log_info("a worker of %.*s ends: %s", STR_ARG(json_get_str(w->about, "function", STR("?"))), why);
+	if (!grace_ms)
+		log_info("a worker of %.*s is ended: %s", STR_ARG(json_get_str(w->about, "function", STR("?"))), why);
 	pool_stop(pool_of(w->set), w->set->link, w->id, grace_ms);
 }
 
@@ -281,7 +282,16 @@ bool remote_workers_connection(struct remote_workers *rs, struct str path, struc
 
 void remote_workers_attached(struct remote_workers *rs)
 {
+	struct str key;
+	void *value;
+
 	rs->attached_us = clock_mono_us();
+	for (size_t i = 0; map_next(&rs->by_id, &i, &key, &value);) {
+		const struct remote_worker *w = value;
+
+		if (w->door)
+			door_again(w->door);
+	}
 }
 
 void remote_workers_detached(struct remote_workers *rs)
@@ -300,9 +310,11 @@ void remote_workers_detached(struct remote_workers *rs)
 	}
 }
 
-static bool is_idle(const struct remote_worker *w)
+/* One that is parked would first have to be woken, which a gate that does not know it does not do. */
+static bool is_idle(const struct remote_workers *rs, const struct remote_worker *w)
 {
-	return !w->gone && !w->stopped && w->holder && holder_is_idle(w->holder);
+	return !w->gone && !w->stopped && w->holder && holder_is_idle(w->holder) &&
+	       !pool_is_parked(pool_of(rs), rs->link, w->id);
 }
 
 static json_t *about_kept(const struct remote_worker *w)
@@ -326,7 +338,7 @@ void remote_workers_renew(struct remote_workers *rs, json_t **kept)
 	do {
 		end = NULL;
 		for (size_t i = 0; !end && map_next(&rs->by_id, &i, &key, &value);)
-			if (!kept || !is_idle(value))
+			if (!kept || !is_idle(rs, value))
 				end = value;
 		if (end) {
 			pool_drop(pool_of(rs), rs->link, end->id);

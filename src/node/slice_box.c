@@ -224,7 +224,9 @@ static void add_names(struct maker *m, const struct slice_share *shares, size_t 
 	}
 }
 
-/* NVIDIA, "Multi-Process Service": the limits of a client are in its environment, and the daemon holds it to them. */
+/* NVIDIA, "Multi-Process Service", Environment Variables: the limits of a client are in its environment, read when it
+ * starts CUDA; those of the daemon, which has none, would bind them. Memory: number of the card, '=', a whole number of
+ * G or M. */
 static int add_mps(struct maker *m, const struct slice_share *share, struct err *err)
 {
 	const char *pipe = arena_printf(m->a, "%s/pipe", m->site->mps_folder);
@@ -264,10 +266,36 @@ static const char *mend_of(const struct device *d)
 	return NULL;
 }
 
+static int add_parts(struct maker *m, const struct device *d, struct err *err)
+{
+	for (size_t i = 0; i < d->n_libraries; i++)
+		if (add_library(m, d->libraries[i], err) < 0)
+			return -1;
+	for (size_t i = 0; i < d->n_env; i++)
+		env_line(m, d->env[i]);
+	/* PoCL compiles kernels, and keeps them below $HOME unless it is told a place. */
+	if (d->source == DEVICE_OPENCL)
+		env(m, "POCL_CACHE_DIR", "/tmp/pocl");
+	return 0;
+}
+
+/* Who has a slice of the CPU has the OpenCL device that it is, too: a function that takes a GPU or, where there is
+ * none, the CPU, is the same code. */
+static const struct device *cpu_by_opencl(const struct devices *all)
+{
+	size_t n;
+	const struct device *d = devices_list(all, &n), *end = d + n;
+
+	while (d < end && (d->source != DEVICE_OPENCL || !d->host_memory))
+		d++;
+	return d < end ? d : NULL;
+}
+
 static int add_device(struct maker *m, const struct slice_share *share, struct err *err)
 {
 	const struct device *d = devices_find(m->site->devices, share->device);
 	const struct device_mig *mig = d ? device_mig_find(d, share->mig) : NULL;
+	const struct device *opencl;
 
 	if (!d || (share->mig.n && !mig))
 		return err_set(err, 0, "device %.*s is gone", STR_ARG(share->device));
@@ -279,15 +307,9 @@ static int add_device(struct maker *m, const struct slice_share *share, struct e
 	for (size_t i = 0; mig && i < mig->n_files; i++)
 		if (add_device_file(m, mig->files[i], true, err) < 0)
 			return -1;
-	for (size_t i = 0; i < d->n_libraries; i++)
-		if (add_library(m, d->libraries[i], err) < 0)
-			return -1;
-	for (size_t i = 0; i < d->n_env; i++)
-		env_line(m, d->env[i]);
-	/* PoCL compiles kernels, and keeps them below $HOME unless it is told a place. */
-	if (d->source == DEVICE_OPENCL)
-		env(m, "POCL_CACHE_DIR", "/tmp/pocl");
-	return 0;
+	if (d->source == DEVICE_CPU && (opencl = cpu_by_opencl(m->site->devices)) && add_parts(m, opencl, err) < 0)
+		return -1;
+	return add_parts(m, d, err);
 }
 
 int slice_box(struct plan_slice *ret, const struct slice_site *site, const struct slice_share *shares, size_t n,
@@ -300,6 +322,8 @@ int slice_box(struct plan_slice *ret, const struct slice_site *site, const struc
 	for (size_t i = 0; i < n; i++) {
 		const struct device *d = devices_find(site->devices, shares[i].device);
 
+		lines += d ? d->n_env + 1 : 0;
+		d = d && d->source == DEVICE_CPU ? cpu_by_opencl(site->devices) : NULL;
 		lines += d ? d->n_env + 1 : 0;
 	}
 	m.ops = arena_new_n(a, struct box_op, PLAN_SLICE_OPS_MAX);

@@ -7,13 +7,14 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "node/mps.h"
+#include "model/slice.h"
 #include "node/slice_box.h"
 #include "sys/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define SHARES_MAX 16 /* devices of one worker */
+#define SHARES_MAX SLICE_WHOLE_MAX /* devices of one worker */
 
 struct slice_hold {
 	struct list_link on_list;
@@ -23,9 +24,11 @@ struct slice_hold {
 	size_t n;
 	struct mps_use *mps; /* of the first share; a fraction is of one device */
 	struct plan_slice plan;
-	int pid; /* 0: it does not run yet */
+	int pid;     /* 0: it does not run yet */
+	bool parked; /* it has nothing of the devices now */
 	void (*ready)(void *arg, const char *error);
 	void *ready_arg;
+	const char *lost_type, *lost_text; /* NULL: it is held */
 	void (*lost)(void *arg, const char *type, const char *text);
 	void *lost_arg;
 };
@@ -48,7 +51,10 @@ static void lose(struct slice_hold *h, const char *type, const char *text)
 {
 	void (*lost)(void *, const char *, const char *) = h->lost;
 
-	h->lost = NULL;
+	if (h->lost_type)
+		return;
+	h->lost_type = type;
+	h->lost_text = arena_dup(&h->a, str_from(text));
 	if (lost)
 		lost(h->lost_arg, type, text);
 }
@@ -61,7 +67,7 @@ static void end_those_without(struct slices *s)
 
 	for (struct slice_hold *h = hold_list_first(&s->holds), *next; h; h = next) {
 		next = hold_list_next(h);
-		for (size_t i = 0; i < h->n && h->pid && h->lost; i++) {
+		for (size_t i = 0; i < h->n; i++) {
 			const struct slice_share *share = &h->shares[i];
 			const struct device *d = devices_find(s->devices, share->device);
 
@@ -97,11 +103,12 @@ static void on_looked(void *arg)
 
 	for (struct slice_hold *h = hold_list_first(&s->holds), *next; h; h = next) {
 		next = hold_list_next(h);
-		for (size_t i = 0; i < h->n && h->pid && h->lost; i++) {
+		for (size_t i = 0; i < h->n && h->pid; i++) {
 			const struct slice_share *share = &h->shares[i];
 			uint64_t used;
 
-			if (share->rung != RUNG_WATCHED || !share->memory_mb)
+			/* MPS's limits are in the client's own environment, for which it can choose another. */
+			if ((share->rung != RUNG_WATCHED && share->rung != RUNG_MPS) || !share->memory_mb)
 				continue;
 			used = devices_used_mb(s->devices, share->device, h->pid);
 			if (used <= share->memory_mb)
@@ -130,7 +137,7 @@ static void sum(const struct slices *s, const struct slice_share *of, uint64_t *
 {
 	*slots = *memory = 0;
 	for (const struct slice_hold *h = hold_list_first(&s->holds); h; h = hold_list_next(h))
-		for (size_t i = 0; i < h->n; i++)
+		for (size_t i = 0; i < h->n && !h->parked; i++)
 			if (is_same(&h->shares[i], of)) {
 				*slots += h->shares[i].slots;
 				*memory += h->shares[i].memory_mb;
@@ -306,17 +313,28 @@ void slice_prepare(struct slice_hold *h, void (*ready)(void *arg, const char *er
 		make_plan(h);
 }
 
+int slice_park(struct slice_hold *h, bool on, struct err *err)
+{
+	for (size_t i = 0; !on && h->parked && i < h->n; i++)
+		if (check_device(h->slices, &h->shares[i], err) < 0)
+			return -1;
+	h->parked = on;
+	return 0;
+}
+
 const struct plan_slice *slice_plan(const struct slice_hold *h)
 {
 	return &h->plan;
 }
 
-/* What was lost between its preparation and now is found by the next look at the list. */
+/* It may have been lost before there was a process to end. */
 void slice_watch(struct slice_hold *h, int pid, void (*lost)(void *arg, const char *type, const char *text), void *arg)
 {
 	h->pid = pid;
 	h->lost = lost;
 	h->lost_arg = arg;
+	if (h->lost_type)
+		lost(arg, h->lost_type, h->lost_text);
 }
 
 const struct devices *slices_devices(const struct slices *s)

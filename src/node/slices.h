@@ -34,3 +34,6 @@ void slice_prepare(struct slice_hold *h, void (*ready)(void *arg, const char *er
 const struct plan_slice *slice_plan(const struct slice_hold *h);
 /* The worker's first process runs: lost is called, once at most, when it has to be ended, and why. */
 void slice_watch(struct slice_hold *h, int pid, void (*lost)(void *arg, const char *type, const char *text), void *arg);
+/* A parked worker's device memory is the host's: its slots and memory are others' to have. Off: it takes them again;
+ * -1: they are not to be had, err says why. */
+int slice_park(struct slice_hold *h, bool on, struct err *err);

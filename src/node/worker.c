@@ -631,6 +631,11 @@ void worker_freeze(struct worker *w, bool on)
 	w->frozen = on;
 }
 
+struct slice_hold *worker_slice(const struct worker *w)
+{
+	return w->state == WORKER_RUNNING ? w->slice : NULL;
+}
+
 const uint8_t *worker_id(const struct worker *w)
 {
 	return w->id;

@@ -60,6 +60,7 @@ struct worker *worker_start(const struct worker_site *site, const uint8_t id[sta
  * yet fails, later and not in here. */
 void worker_stop(struct worker *w, uint64_t grace_ms);
 void worker_freeze(struct worker *w, bool on);
+struct slice_hold *worker_slice(const struct worker *w); /* NULL: it holds none */
 const uint8_t *worker_id(const struct worker *w);
 int worker_pid(const struct worker *w); /* -1: no process (yet) */
 /* Where the kernel enforces no limit: ends it when it is over its memory. True: it uses other memory than at the last

@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "node/plan.h"
 #include "node/usage.h"
+#include "sys/file.h"
 #include "sys/log.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #define ZYGOTES_MAX  16
 #define MEMORY_SHARE 8
@@ -112,26 +112,9 @@ static void on_tick(void *arg)
 	zs->changed(zs->arg);
 }
 
-/* The first folder of the list that has the program. */
-static char *find_program(const char *libexec, const char *program)
-{
-	struct str rest = str_from(libexec), dir;
-
-	while (rest.n) {
-		char *path;
-
-		str_cut(rest, ':', &dir, &rest);
-		path = xasprintf("%.*s/%s", STR_ARG(dir), program);
-		if (dir.n && access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 static struct one *start(struct zygotes *zs, const char *program, struct str imports, struct err *err)
 {
-	_cleanup_(freep) char *path = find_program(zs->conf->libexec, program);
+	_cleanup_(freep) char *path = file_find_program(zs->conf->libexec, program);
 	struct one *o;
 
 	if (!path) {

@@ -340,3 +340,18 @@ char *self_dir(void)
 		*slash = '\0';
 	return xstrdup(path);
 }
+
+char *file_find_program(const char *folders, const char *name)
+{
+	struct str rest = str_from(folders), dir;
+
+	while (rest.n) {
+		_cleanup_(freep) char *path = NULL;
+
+		str_cut(rest, ':', &dir, &rest);
+		path = xasprintf("%.*s/%s", STR_ARG(dir), name);
+		if (dir.n && access(path, X_OK) == 0)
+			return steal(&path);
+	}
+	return NULL;
+}

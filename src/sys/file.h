@@ -16,3 +16,5 @@ int fd_set_nonblock(int fd);
  * -EWOULDBLOCK when another process has it, whose pid is then in *owner. */
 int lock_file(const char *path, int *owner);
 char *self_dir(void); /* folder of the running executable; malloc'd */
+/* Path of the program in the first of the folders (with ':' between) that has it; malloc'd. NULL: none has. */
+char *file_find_program(const char *folders, const char *name);

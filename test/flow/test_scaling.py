@@ -374,6 +374,6 @@ def test_top(wick):
     t = top(wick)
     assert t["nodes"][0]["up"] and t["nodes"][0]["memory_mb"] > 0 and t["uptime_ms"] > 0
     assert t["totals"]["invocations"] >= 1
-    assert set(t["totals"]["workers"]) == {"waiting", "init", "idle", "frozen", "busy", "away", "ending"}
+    assert set(t["totals"]["workers"]) == {"waiting", "init", "idle", "frozen", "busy", "away", "parked", "ending"}
     f = activity(wick, name)
     assert f["invocations"] == 1 and f["p50_us"] > 0 and f["reason"] == "" and f["memory_mb"] > 0

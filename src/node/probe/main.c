@@ -93,26 +93,37 @@ static char *find_mps_control(void)
 								     : NULL;
 }
 
-static void add_cpu(struct probe *p)
+/* The kernel asks every core for this file, so it is read once. */
+static struct str cpu_model(struct probe *p)
 {
+	static char known[128];
 	_cleanup_(buf_done) struct buf b = BUF_NULL;
-	struct device *d = probe_add(p);
-	struct str model = STR("CPU"), key, value, line;
+	struct str key, value, line;
 	ssize_t at;
 
-	if (!d)
-		return;
-	if (file_read(arena_printf(&p->a, "%s/cpuinfo", p->site->proc), 1 << 22, &b) == 0) {
+	if (!known[0] && file_read(arena_printf(&p->a, "%s/cpuinfo", p->site->proc), 1 << 22, &b) == 0) {
 		at = str_find(buf_str(&b), STR("model name"));
 		if (at >= 0) {
 			str_cut(str_sub(buf_str(&b), (size_t)at, b.n), '\n', &line, &value);
 			str_cut(line, ':', &key, &value);
-			model = arena_str(&p->a, str_trim(value));
+			value = str_trim(value);
+			snprintf(known, sizeof(known), "%.*s", STR_ARG(value));
 		}
 	}
+	if (!known[0])
+		snprintf(known, sizeof(known), "CPU");
+	return str_from(known);
+}
+
+static void add_cpu(struct probe *p)
+{
+	struct device *d = probe_add(p);
+
+	if (!d)
+		return;
 	*d = (struct device){.id = STR("cpu"),
 			     .kind = STR("cpu"),
-			     .model = model,
+			     .model = cpu_model(p),
 			     .source = DEVICE_CPU,
 			     .host_memory = true,
 			     .memory_mb = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20};

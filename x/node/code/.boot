@@ -1,1 +1,0 @@
-a6cab94c-eab1-45fc-9908-ed548ffdafbd
