@@ -19,7 +19,7 @@ import calls
 import invoke
 import peers
 from conftest import BUILD, Wick
-from test_remote import Node, nodes, token
+from remote import Node, nodes, token  # of the flow tests, whose folder peers puts first
 
 ECHO = """
 import time
@@ -168,6 +168,19 @@ def measure_warm(b, place, row):
         kept["errors"] += errors
 
 
+def in_turn(b, places, n):
+    """Microseconds of n calls to each: one here, one there, so that what else the machine does is in both."""
+    connections = [calls.connect(b.port) for _ in places]
+    requests = [p.request({"text": "x" * 186}) for p in places]
+    took = [[] for _ in places]
+    for _ in range(n):
+        for t, s, request in zip(took, connections, requests):
+            t.append(calls.call(s, request)[1] * 1e3)
+    for s in connections:
+        s.close()
+    return took
+
+
 def warm(b):
     places = [b.here, Place(b, "near")]
     rows = {p.label: {} for p in places}
@@ -183,10 +196,12 @@ def warm(b):
             m = {key: peers.median(v) for key, v in k.items() if key != "errors"}
             print(f"{label:6} {n:5} {m['rate']:8.0f} {m['p50'] * 1e3:8.0f} {m['p99'] * 1e3:8.0f} {m['gate']:13.1f} {m['node']:6.1f}"
                   f" {m['worker']:8.1f} {k['errors']:7}")
-    more = [(y - x) * 1e3 for x, y in zip(rows["here"][1]["p50"], rows["near"][1]["p50"])]
+    took = in_turn(b, places, 2000)
+    p50, p10 = ([percentile(t, p) for t in took] for p in (50, 10))
     ratio = [y / x for x, y in zip(rows["here"][32]["rate"], rows["near"][32]["rate"])]
-    print(f"p50 at one connection, remote - local: {peers.median(more):.0f} us by rounds ({min(more):.0f} to {max(more):.0f};"
-          f" target 60): {verdict(peers.median(more) <= 60)}")
+    print(f"one connection, calls in turn: local p50 {p50[0]:.0f} us, remote {p50[1]:.0f} us: {p50[1] - p50[0]:.0f} us more"
+          f" (target 60): {verdict(p50[1] - p50[0] <= 60)}; the tenth percentiles {p10[0]:.0f} and {p10[1]:.0f} us:"
+          f" {p10[1] - p10[0]:.0f} us more")
     print(f"throughput at 32 connections, remote / local: {peers.median(ratio):.2f} by rounds ({min(ratio):.2f} to"
           f" {max(ratio):.2f}; target 0.7): {verdict(peers.median(ratio) >= 0.7)}")
     places[1].stop()

@@ -28,8 +28,9 @@
 
 struct block {
 	struct block *next;
-	const char *p; /* its own bytes, or somebody's (cap 0) */
+	const char *p; /* its own bytes, or others (cap 0): what was taken over, or somebody's */
 	size_t n, cap;
+	struct buf kept;
 	char bytes[];
 };
 
@@ -139,13 +140,24 @@ static void owes_nothing(struct carrier *c)
 
 /* ---- out: the queue ---- */
 
+static void block_free(struct block *b)
+{
+	buf_done(&b->kept);
+	free(b);
+}
+
+static bool is_borrowed(const struct block *b)
+{
+	return !b->cap && !b->kept.p;
+}
+
 static void drop_blocks(struct carrier *c)
 {
 	struct block *b = c->first, *next;
 
 	for (; b; b = next) {
 		next = b->next;
-		free(b);
+		block_free(b);
 	}
 	c->first = c->last = c->at = NULL;
 	c->n_borrowed = 0;
@@ -185,14 +197,16 @@ static struct block *block_new(struct carrier *c, size_t n)
 	return b;
 }
 
-static void queue_borrowed(struct carrier *c, struct str s)
+/* kept: what s lies in; empty: it is somebody's. */
+static void queue_uncopied(struct carrier *c, struct str s, struct buf kept)
 {
 	struct block *b = block_alloc(0);
 
 	b->p = s.p;
 	b->n = s.n;
+	b->kept = kept;
 	block_push(c, b);
-	c->n_borrowed++;
+	c->n_borrowed += is_borrowed(b);
 	c->end += s.n;
 }
 
@@ -201,7 +215,7 @@ void carrier_own(struct carrier *c)
 	for (struct block **at = &c->first; c->n_borrowed && *at; at = &(*at)->next) {
 		struct block *old = *at, *b;
 
-		if (old->cap)
+		if (!is_borrowed(old))
 			continue;
 		b = block_alloc(old->n);
 		memcpy(b->bytes, old->p, old->n);
@@ -246,12 +260,11 @@ static void queue_drop(struct carrier *c)
 			c->at = NULL;
 		if (!c->first)
 			c->last = NULL;
-		if (!b->cap)
-			c->n_borrowed--;
+		c->n_borrowed -= is_borrowed(b);
 		if (!c->spare && b->cap && b->cap <= BLOCK_SIZE)
 			c->spare = b;
 		else
-			free(b);
+			block_free(b);
 	}
 }
 
@@ -629,16 +642,30 @@ static void queued(struct carrier *c)
 		h2_wake(c->stream);
 }
 
-void carrier_send(struct carrier *c, enum frame_type type, const uint8_t id[static 16], struct str meta,
-		  struct str more, struct str body)
+static void queue_head(struct carrier *c, enum frame_type type, const uint8_t id[static 16], struct str meta,
+		       struct str more, size_t body_n)
 {
 	uint8_t header[FRAME_HEADER_SIZE];
 
-	frame_header(header, (uint8_t)type, id, meta.n + more.n, body.n);
+	frame_header(header, (uint8_t)type, id, meta.n + more.n, body_n);
 	queue_bytes(c, str_n((const char *)header, sizeof(header)));
 	queue_bytes(c, meta);
 	queue_bytes(c, more);
+}
+
+void carrier_send(struct carrier *c, enum frame_type type, const uint8_t id[static 16], struct str meta,
+		  struct str more, struct str body)
+{
+	queue_head(c, type, id, meta, more, body.n);
 	queue_bytes(c, body);
+	queued(c);
+}
+
+void carrier_send_kept(struct carrier *c, enum frame_type type, const uint8_t id[static 16], struct str meta,
+		       struct str more, struct str body, struct buf bytes)
+{
+	queue_head(c, type, id, meta, more, body.n);
+	queue_uncopied(c, body, bytes);
 	queued(c);
 }
 
@@ -646,7 +673,7 @@ void carrier_send_encoded(struct carrier *c, struct str head, struct str body, b
 {
 	queue_bytes(c, head);
 	if (borrowed && body.n >= BORROW_MIN)
-		queue_borrowed(c, body);
+		queue_uncopied(c, body, BUF_NULL);
 	else
 		queue_bytes(c, body);
 	queued(c);

@@ -139,6 +139,11 @@ void lane_drain_output(struct lane *ln)
 	lane_leave(ln);
 }
 
+struct buf lane_keep(struct lane *ln)
+{
+	return ln->ops->keep(ln);
+}
+
 void lane_pause(struct lane *ln, bool on)
 {
 	ln->ops->pause(ln, on);

@@ -79,6 +79,10 @@ bool lane_full(const struct lane *ln);
 void lane_wait(struct lane *ln, struct lane_waiter *w); /* fn once, when there is room; not when the lane ends */
 void lane_unwait(struct lane_waiter *w);                /* nothing when it does not wait */
 
+/* In `frame`, of a worker on this machine: the bytes that f's views point into are the caller's from now on, so that a
+ * long body need not be copied. Empty: they are not to be had, f ends with the call as ever. */
+struct buf lane_keep(struct lane *ln);
+
 /* Nothing is read of the worker while who it is for cannot take more. Nothing for remote lanes. */
 void lane_pause(struct lane *ln, bool on);
 void lane_drain_output(struct lane *ln); /* reads what is in the pipe now */

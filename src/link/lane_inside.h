@@ -11,6 +11,7 @@ struct lane_ops {
 	bool (*unread)(const struct lane *ln, const uint8_t id[static 16]);
 	void (*drain)(struct lane *ln);
 	void (*pause)(struct lane *ln, bool on);
+	struct buf (*keep)(struct lane *ln);
 	void (*close)(struct lane *ln); /* gives everything back but its memory */
 	void (*free)(struct lane *ln);  /* nobody uses it any more */
 };

@@ -46,6 +46,7 @@ struct local {
 	int sock, pipe;
 	struct watch *sock_watch, *pipe_watch; /* pipe_watch NULL: the pipe has ended */
 	struct buf in;                         /* bytes read and not yet handed on */
+	size_t in_frame;                       /* of them the end of the frame that is handed on now; 0: none is */
 	struct out_list out;
 	size_t queued; /* bytes in out, not sent */
 	bool writing;  /* the loop watches for room in the socket */
@@ -314,6 +315,7 @@ static size_t lane_frames(struct local *ln)
 		struct str rest = str_sub(buf_str(&ln->in), at, SIZE_MAX);
 		int64_t size = frame_size(rest);
 		struct frame f;
+		bool ok;
 
 		if (size == 0)
 			break;
@@ -330,7 +332,12 @@ static size_t lane_frames(struct local *ln)
 			return 0;
 		}
 		at += (size_t)size;
-		if (!lane_frame(ln, &f)) {
+		ln->in_frame = at;
+		ok = lane_frame(ln, &f);
+		ln->in_frame = 0;
+		if (!ln->in.p) /* kept by the handler */
+			at = 0;
+		if (!ok) {
 			lane_end(ln, LANE_BROKEN);
 			return 0;
 		}
@@ -438,6 +445,19 @@ static void local_drain(struct lane *base)
 	pipe_read((struct local *)base);
 }
 
+static struct buf local_keep(struct lane *base)
+{
+	struct local *ln = (struct local *)base;
+	struct buf kept = BUF_NULL;
+
+	if (ln->in_frame && ln->in_frame == ln->in.n) {
+		kept = ln->in;
+		ln->in = BUF_NULL;
+		ln->in_frame = 0;
+	}
+	return kept;
+}
+
 static void local_close(struct lane *base)
 {
 	struct local *ln = (struct local *)base;
@@ -468,6 +488,7 @@ static const struct lane_ops local_ops = {
 	.unread = local_unread,
 	.drain = local_drain,
 	.pause = local_pause,
+	.keep = local_keep,
 	.close = local_close,
 	.free = local_free,
 };

@@ -193,6 +193,11 @@ static void remote_pause(struct lane *base, bool on)
 {
 }
 
+static struct buf remote_keep(struct lane *base)
+{
+	return BUF_NULL;
+}
+
 static void remote_close(struct lane *base)
 {
 	struct remote *ln = (struct remote *)base;
@@ -215,6 +220,7 @@ static const struct lane_ops remote_ops = {
 	.unread = remote_unread,
 	.drain = remote_drain,
 	.pause = remote_pause,
+	.keep = remote_keep,
 	.close = remote_close,
 	.free = remote_free,
 };

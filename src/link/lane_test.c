@@ -29,6 +29,8 @@ struct fixture {
 	uint64_t box_us;
 	enum lane_end how;
 	size_t stop_at; /* frames after which the loop stops */
+	bool take;      /* the bytes of frames are asked for */
+	unsigned taken, not_taken;
 };
 
 static const uint8_t id[16] = "0123456789abcde";
@@ -44,6 +46,17 @@ static void on_frame(void *arg, const struct frame *f)
 	if (f->body.n)
 		assert_int_equal(f->body.p[f->body.n - 1], f->body.p[0]); /* readable to its end */
 	x->frames++;
+	if (x->take) {
+		struct buf bytes = lane_keep(x->lane);
+
+		if (bytes.p) {
+			x->taken++;
+			assert_true(f->body.p >= bytes.p && f->body.p + f->body.n == bytes.p + bytes.n);
+		} else {
+			x->not_taken++;
+		}
+		buf_done(&bytes);
+	}
 	if (x->free_in_frame)
 		x->lane = lane_free(x->lane);
 	if (x->free_in_frame || x->frames == x->stop_at)
@@ -214,6 +227,32 @@ static void next_invoke_from_the_handler(void **state)
 	say(x, FRAME_RESULT, id, STR("2"));
 	loop_run(x->loop);
 	assert_string_equal(buf_cstr(&x->seen), "<3:1><3:2>");
+}
+
+/* The bytes of a frame can be had when nothing stands behind it, and what comes next is read as ever. */
+static void bytes_of_a_frame_are_kept(void **state)
+{
+	struct fixture *x = *state;
+
+	ready(x);
+	invoke(x, STR("1"));
+	x->take = true;
+	x->stop_at = 2;
+	say(x, FRAME_RESULT, id, STR("1"));
+	say(x, FRAME_RESULT, id, STR("2"));
+	loop_run(x->loop);
+	assert_int_equal(x->not_taken, 1);
+	assert_int_equal(x->taken, 1);
+	x->stop_at = 3;
+	say(x, FRAME_RESULT, id, STR("3"));
+	loop_run(x->loop);
+	assert_int_equal(x->taken, 2);
+	x->take = false;
+	x->stop_at = 4;
+	say(x, FRAME_RESULT, id, STR("4"));
+	loop_run(x->loop);
+	assert_int_equal(x->frames, 4);
+	assert_null(lane_keep(x->lane).p); /* there is none now */
 }
 
 static void freed_in_its_handler(void **state)
@@ -655,6 +694,7 @@ int main(void)
 		TEST(invoke_carries_its_meta),
 		TEST(output_comes_before_its_result),
 		TEST(next_invoke_from_the_handler),
+		TEST(bytes_of_a_frame_are_kept),
 		TEST(freed_in_its_handler),
 		TEST(six_mib_both_ways),
 		TEST(closed_when_idle),

@@ -19,7 +19,8 @@
 
 /* Keys from here on are the node's and the gate's between themselves. */
 #define KEY_OF_NODES FRAME_KEY_LIMIT_MS
-#define CLOSE_MS     2000 /* a worker whose lane was closed has this long to leave */
+#define KEEP_MIN     (256u << 10) /* an answer's buffer is kept rather than copied; over the longest LOG and CHUNK */
+#define CLOSE_MS     2000         /* a worker whose lane was closed has this long to leave */
 
 struct run {
 	struct list_link on_holder;
@@ -71,9 +72,16 @@ static void pause_lane(struct holder *h, bool on)
 static void to_gate(struct holder *h, enum frame_type type, const uint8_t id[static 16], struct str meta,
 		    struct str more, struct str body)
 {
+	struct buf bytes = BUF_NULL;
+
 	if (!h->carrier)
 		return;
-	carrier_send(h->carrier, type, id, meta, more, body);
+	if (body.n >= KEEP_MIN)
+		bytes = lane_keep(h->lane);
+	if (bytes.p)
+		carrier_send_kept(h->carrier, type, id, meta, more, body, bytes);
+	else
+		carrier_send(h->carrier, type, id, meta, more, body);
 	if (!h->exited && carrier_full(h->carrier))
 		pause_lane(h, true);
 }
