@@ -16,8 +16,7 @@
  * a cell is found by halving. Explicit device memory that lies within a class, and nodes whose whole devices differ,
  * are decided by looking at the nodes of that cell (place_node_rank). A node that may get nothing now is in no cell.
  *
- * The index owns all of this but the nodes. An update computes the cells a node should be in and changes the
- * difference. Nothing fails. */
+ * The index owns all but the nodes. An update computes a node's cells and changes the difference. Nothing fails. */
 #include "gate/place_index.h"
 
 #include "base/map.h"
