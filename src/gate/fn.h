@@ -56,7 +56,8 @@ struct fn {
 	unsigned provisioned;       /* workers to be kept; provision.c sets it */
 	struct timer *queue_timer;  /* to look at the queue again: the head waits too long, a backoff ends */
 	uint64_t timer_us;          /* when it rings; 0: it is not set */
-	uint64_t run_us, start_us;  /* moving averages of a run, and of START sent to READY; 0: not known yet */
+	uint64_t run_us, start_us;  /* moving averages of a run with its way there and back, and of START sent to READY;
+				       0: not known yet */
 	struct crash *crash;        /* while it cannot start */
 	struct stats *stats;        /* from its first run on */
 

@@ -55,6 +55,7 @@ struct nodes {
 	struct node **by_number;
 	size_t n_numbers;
 	uint8_t seed[16]; /* of roles' numbers */
+	uint64_t began_us;
 };
 
 struct node *node_new(struct nodes *ns, struct str name);

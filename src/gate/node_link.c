@@ -66,6 +66,7 @@ static void adopt(struct node_link *l, const json_t *past)
 		.concurrency = (unsigned)json_get_int(past, "concurrency", 1),
 		.slices = json_object_get(past, "slices"),
 	};
+	_cleanup_json_ json_t *nothing = json_object();
 	struct str name = json_get_str(past, "function", STR("")), version = json_get_str(past, "version", STR(""));
 	struct fn *fn;
 
@@ -76,7 +77,7 @@ static void adopt(struct node_link *l, const json_t *past)
 	    str_eqz(json_get_str(past, "state", STR("")), "idle") && p.keys_expire_ms > clock_wall_ms() &&
 	    worker_adopt(fn, l->node, &p, node_link_lane(l, p.id)))
 		return;
-	node_link_say(l, LINK_STOP, p.id, json_object());
+	node_link_say(l, LINK_STOP, p.id, nothing);
 }
 
 static void hello(struct node_link *l, const json_t *body)
@@ -266,6 +267,12 @@ void node_link_take(struct node_conn *c, const struct node_record *rec)
 	struct node_link *l = n ? n->link : link_new(c->links, rec->name);
 	bool resume = c->resume && l->greeted && strcmp(l->epoch, c->epoch) == 0;
 
+	/* It goes on where this gate has just given up (node_away ended since it was asked): it is to be asked anew,
+	 * under another epoch. */
+	if (c->resume && !resume) {
+		node_conn_close(c, "what was kept of the node was given up; dial again");
+		return;
+	}
 	timer_stop(l->away);
 	if (l->conn)
 		node_conn_close(steal(&l->conn), "the node has dialled again");

@@ -62,13 +62,14 @@ static void add_label(struct node *n, struct str label, size_t *cap)
 static void describe_labels(struct node *n)
 {
 	const json_t *own = json_object_get(n->hello, "labels");
+	size_t n_own = MIN(json_array_size(own), (size_t)NODE_LABELS_MAX);
 	const struct node_record *rec = n->link ? node_by_name(n->g, str_from(n->name)) : NULL;
-	size_t cap = 1 + json_array_size(own) + (rec ? rec->n_labels : 0);
+	size_t cap = 1 + n_own + (rec ? rec->n_labels : 0);
 
 	n->place.labels = arena_new_n(&n->arena, struct str, cap);
 	n->place.n_labels = 0;
 	add_label(n, str_from(n->name), &cap);
-	for (size_t i = 0; i < json_array_size(own); i++)
+	for (size_t i = 0; i < n_own; i++)
 		if (json_is_string(json_array_get(own, i)) &&
 		    slice_name_is_valid(str_from(json_string_value(json_array_get(own, i)))))
 			add_label(n, str_from(json_string_value(json_array_get(own, i))), &cap);

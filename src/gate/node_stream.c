@@ -42,7 +42,8 @@ static void package_closed(void *arg, struct h2_stream *s, uint32_t code)
 {
 	struct package *p = arg;
 
-	close(p->fd);
+	if (p->fd >= 0)
+		close(p->fd);
 	free(p);
 }
 
@@ -85,19 +86,20 @@ void node_stream_package(struct gate *g, struct h2 *conn, struct str sha256_hex,
 		p->size = (uint64_t)st.st_size;
 	snprintf(path, sizeof(path), "/_wick/code/%.*s", STR_ARG(sha256_hex));
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)p->size);
+	const struct kv missing = {STR("wick-error"), STR("the code package of the function is not there any more")};
 	const struct kv header = {STR("wick-size"), str_from(size)};
 
-	s = h2_request(conn, "POST", path, &header, 1, &package_handler, p);
+	s = h2_request(conn, "POST", path, p->size ? &header : &missing, 1, &package_handler, p);
 	if (!s) {
 		if (p->fd >= 0)
 			close(p->fd);
 		free(p);
 		return;
 	}
-	if (p->fd < 0 || !p->size)
-		h2_reset(s, H2_REFUSED_STREAM); /* it is not there: the node fails who waits for it */
-	else
+	if (p->size)
 		h2_wake(s);
+	else
+		h2_end(s);
 }
 
 /* ---- doors ---- */

@@ -79,6 +79,36 @@ uint64_t nodes_memory_largest_mb(const struct gate *g)
 	return most;
 }
 
+struct absent {
+	const struct gate *g;
+	uint64_t memory_mb;
+	bool unknown; /* one was not here yet: what it has it will say */
+};
+
+static void add_absent(void *arg, const struct node_record *rec)
+{
+	struct absent *a = arg;
+	const struct node *n = node_list_first(&a->g->nodes->list);
+
+	while (n && !str_eqz(rec->name, n->name))
+		n = node_list_next(n);
+	if (!n)
+		a->unknown = true;
+	else if (n->state != NODE_UP)
+		a->memory_mb = MAX(a->memory_mb, n->memory_mb);
+}
+
+uint64_t nodes_memory_could_mb(const struct gate *g)
+{
+	struct absent a = {.g = g};
+
+	if (g->nodes->links)
+		node_records_each(g, add_absent, &a);
+	if (a.unknown && clock_mono_us() - g->nodes->began_us < g->conf.s.node_away_ms * 1000)
+		return UINT64_MAX;
+	return a.memory_mb;
+}
+
 /* ---- from a node ---- */
 
 static void set_why(struct node *n, const char *why)
@@ -373,6 +403,7 @@ struct nodes *nodes_open(struct gate *g, struct err *err)
 	ns->g = g;
 	ns->index = place_index_new();
 	random_bytes(ns->seed, sizeof(ns->seed));
+	ns->began_us = clock_mono_us();
 	ns->local = node_new(ns, STR("local"));
 	ns->local->peer = peer_dial(g->loop, g->conf.socket, &handler, ns->local);
 	ns->links = node_links_open(ns, err);

@@ -11,7 +11,10 @@ bool nodes_any_up(const struct gate *g);
 unsigned nodes_cpus(const struct gate *g);
 uint64_t nodes_memory_mb(const struct gate *g);         /* for workers */
 uint64_t nodes_memory_largest_mb(const struct gate *g); /* the most that one has */
-uint64_t nodes_memory_free_mb(const struct gate *g);    /* as they said last: what could be used now */
+/* The most that one which is not there now may have: it is away, or has joined and did not come since the gate began,
+ * not long ago. */
+uint64_t nodes_memory_could_mb(const struct gate *g);
+uint64_t nodes_memory_free_mb(const struct gate *g); /* as they said last: what could be used now */
 /* Chooses a node for a worker of fn, starts it there. False: none has room for it. */
 bool nodes_start_worker(struct gate *g, struct worker *w);
 void nodes_stop_worker(const struct worker *w, const char *reason, unsigned grace_ms);

@@ -129,7 +129,7 @@ void place_decide(const struct place_view *v, struct place_decision *ret)
 		return;
 	}
 	if (v->memory_mb > v->memory_all_mb) {
-		cap(ret, 0, WAIT_TOO_LARGE);
+		cap(ret, 0, v->memory_mb > v->memory_could_mb ? WAIT_TOO_LARGE : WAIT_NO_PLACE);
 		return;
 	}
 	if (v->crashes && v->backoff_us) {

@@ -29,6 +29,7 @@ struct place_view {
 	unsigned cpus;
 	unsigned starts, starts_limit;          /* of all functions, at once: more only slow each other down */
 	uint64_t memory_free_mb, memory_all_mb; /* for workers */
+	uint64_t memory_could_mb;               /* of a node that is not there now but may come back; 0: none */
 };
 
 /* Who comes while a function backs off for longer than this is answered at once instead of waiting. */

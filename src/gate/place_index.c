@@ -3,20 +3,20 @@
  * Devices that no rule tells apart are one cell: same kind, cost per hour, memory (or MIG instances), free slots, class
  * of free memory, and role that has fractions of it. A cell is a set of node numbers, as bits; what rules out or
  * prefers a node (labels, memory for workers, nearness, code) is a set of the same form. There are few cells, some
- * dozen where memory goes with slots, and a set of ten thousand nodes is 157 words: a search ranks cells and meets
- * sets.
+ * dozen where memory goes with slots, and a set of ten thousand nodes is 157 words: a search ranks cells, meets sets.
  *
- *   shelf: a kind of device; its groups in the order of cost: the first cost with a place ends the search
- *   group: same cost and make: parts of devices, MIG cards, whole devices (its members are nodes by how many they have
- *          free), or nodes as such (on the shelf without a name)
- *   lock:  one role, or 0 for any, within a group; a search looks at 0 and at its own
- *   cell:  same state, packed as each sort does it (state_*)
+ *   shelf   a kind of device; groups in the order of cost: the first cost with a place ends the search
+ *   group   same cost and make; four sorts: parts of devices, MIG cards, whole devices (its members are nodes by
+ *           how many they have free), and nodes as such (on the shelf without a name)
+ *   lock    one role, or 0: any role; within a group; a search looks at 0 and at its own
+ *   cell    same state, as each sort packs it (state_*)
  *
- * Nearness and memory for workers are one set for each class, of all nodes at least so good, so that the best class of
- * a cell is found by halving. Explicit device memory that lies within a class, and nodes whose whole devices differ,
- * are decided by looking at the nodes of that cell (place_node_rank). A node that may get nothing now is in no cell.
+ * Nearness and memory for workers are kept as one set for each class, of all nodes that are at least so good, so that
+ * the best class of a cell is found by halving.
  *
- * The index owns all but the nodes. An update computes a node's cells and changes the difference. Nothing fails. */
+ * Explicit device memory that lies within a class, and nodes whose whole devices differ, are decided by looking at the
+ * nodes of that cell only (place_node_rank). A node that may get nothing now is in no cell. The index owns all of this
+ * but the nodes. An update computes the cells a node should be in and changes the difference. Nothing fails. */
 #include "gate/place_index.h"
 
 #include "base/map.h"

@@ -120,6 +120,16 @@ static const struct {
 	 WAIT_STARTING,
 	 0},
 	{"more than the machine has", {.waiting = 1, .memory_mb = 10240}, 0, WAIT_TOO_LARGE, 0},
+	{"more than another node, which is away, has",
+	 {.waiting = 1, .memory_mb = 10240, .memory_could_mb = 10239},
+	 0,
+	 WAIT_TOO_LARGE,
+	 0},
+	{"a node that is away has it",
+	 {.waiting = 1, .memory_mb = 10240, .memory_could_mb = 10240},
+	 0,
+	 WAIT_NO_PLACE,
+	 0},
 
 	/* Patience */
 	{"sooner to wait: short runs",

@@ -317,8 +317,9 @@ void pool_make_place(struct fn *fn)
 		w = in_the_way(&p->idle, fn, look, &comes);
 	if (!w || comes)
 		return;
-	/* What is parked is the host's memory still. */
-	if (w->fn->opt.device.park && w->n_leases && node_lacks_devices(w->node, fn))
+	/* What is parked is the host's memory still. CUDA's driver does not park what runs on a MIG instance
+	 * (NVIDIA/cuda-checkpoint). */
+	if (w->fn->opt.device.park && w->n_leases && w->leases[0].rung != RUNG_MIG && node_lacks_devices(w->node, fn))
 		worker_park(w);
 	else
 		worker_end(w, "its place is needed");

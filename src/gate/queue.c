@@ -105,6 +105,8 @@ void queue_view(const struct fn *fn, struct place_view *v)
 		.starts_limit = place_starts_limit(nodes_cpus(g)),
 		.memory_all_mb = nodes_memory_largest_mb(g),
 	};
+	if (v->memory_mb > v->memory_all_mb)
+		v->memory_could_mb = nodes_memory_could_mb(g);
 	v->memory_free_mb =
 		place_memory_free_mb(nodes_memory_mb(g), nodes_memory_free_mb(g), pool_sums(g)->memory_kib >> 10);
 	view_limits(fn, v);

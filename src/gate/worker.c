@@ -201,14 +201,16 @@ static void average(uint64_t *avg, uint64_t sample)
 	*avg = *avg ? (*avg * 7 + sample) / 8 : MAX(sample, (uint64_t)1);
 }
 
-/* As take, when it ran. */
+/* As take, when it ran. For placing, a worker was taken until now: on a far node by the way there and back, too. */
 static void release(struct worker *w, struct invocation *inv)
 {
+	uint64_t now = clock_mono_us();
+
 	flush_line(w);
 	if (!inv->run_ended_us)
-		inv->run_ended_us = clock_mono_us();
+		inv->run_ended_us = now;
 	inv->usage.max_memory_mb = (w->max_rss_kib + 1023) / 1024;
-	average(&w->fn->run_us, inv->run_ended_us - inv->run_began_us);
+	average(&w->fn->run_us, now - inv->run_began_us);
 	take(w, inv);
 }
 
@@ -506,11 +508,17 @@ static void run_frame(struct worker *w, const struct frame *f, struct invocation
 	}
 }
 
+/* Word of a remote worker's exit may overtake what it said before on its lane. */
+static struct invocation *in_hand(const struct worker *w, const uint8_t id[static 16])
+{
+	return w->state == WORKER_BUSY || w->exited ? worker_invocation(w, id) : NULL;
+}
+
 static void lane_frame(void *arg, const struct frame *f)
 {
 	static const uint8_t none[16];
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, f->id) : NULL;
+	struct invocation *inv = in_hand(w, f->id);
 	struct meta m;
 
 	read_meta(f, &m);
@@ -566,7 +574,7 @@ static void run_is_late(struct worker *w, struct invocation *inv)
 static void lane_late(void *arg, const uint8_t id[static 16])
 {
 	struct worker *w = arg;
-	struct invocation *inv = w->state == WORKER_BUSY ? worker_invocation(w, id) : NULL;
+	struct invocation *inv = in_hand(w, id);
 
 	if (inv && !w->late)
 		run_is_late(w, inv);

@@ -2,8 +2,9 @@
  *
  * A carrier owns what it was given to send until the other side has acknowledged it: a queue of blocks, the first
  * `acked`, the next to be sent `sent`, both as positions in the whole run of bytes since it was made (or restarted).
- * It is bounded by who fills it: carrier_full. What comes in is handed on as whole frames, from the piece that came
- * where a frame lies whole in it (most do), else from a buffer.
+ * It is bounded by who fills it: carrier_full. A long body may stay its sender's (a borrowed block): copying 6 MiB
+ * before the first byte goes out would take as long as a twentieth of them on a gigabit network. What comes in is
+ * handed on as whole frames, from the piece that came where a frame lies whole in it (most do), else from a buffer.
  *
  * The other side is not trusted: an acknowledgement of what was not sent, a frame that is too long or none at all break
  * the carrier. Handlers may free it; `busy` keeps its memory until the outermost call into this file has returned. */
@@ -18,6 +19,7 @@
 #define SEGMENT_HEADER 12
 #define SEGMENT_MAX    (1u << 24)
 #define BLOCK_SIZE     (4u << 10)
+#define BORROW_MIN     (64u << 10) /* less is copied sooner than it is kept an eye on */
 #define KEEP_SIZE      (64u << 10) /* a buffer beyond this is given back after its frame */
 #define UNSENT_MAX     (1u << 20)
 #define UNACKED_MAX    (8u << 20)
@@ -26,6 +28,7 @@
 
 struct block {
 	struct block *next;
+	const char *p; /* its own bytes, or somebody's (cap 0) */
 	size_t n, cap;
 	char bytes[];
 };
@@ -44,9 +47,10 @@ struct carrier {
 	uint64_t end;         /* what there is */
 	struct block *at;     /* holds the byte at `sent`; NULL: to be found */
 	size_t at_in;
-	bool used;       /* it has had a stream: on the next one the other side says where to go on */
-	bool knows;      /* where */
-	bool introduced; /* the first segment of this stream is sent */
+	unsigned n_borrowed; /* blocks */
+	bool used;           /* it has had a stream: on the next one the other side says where to go on */
+	bool knows;          /* where */
+	bool introduced;     /* the first segment of this stream is sent */
 	bool was_full;
 	/* In */
 	uint64_t received, told; /* bytes; the last that was acknowledged */
@@ -144,6 +148,26 @@ static void drop_blocks(struct carrier *c)
 		free(b);
 	}
 	c->first = c->last = c->at = NULL;
+	c->n_borrowed = 0;
+}
+
+static struct block *block_alloc(size_t cap)
+{
+	struct block *b = xmalloc(sizeof(*b) + cap);
+
+	*b = (struct block){.cap = cap};
+	b->p = b->bytes;
+	return b;
+}
+
+static void block_push(struct carrier *c, struct block *b)
+{
+	b->next = NULL;
+	if (c->last)
+		c->last->next = b;
+	else
+		c->first = b;
+	c->last = b;
 }
 
 static struct block *block_new(struct carrier *c, size_t n)
@@ -154,26 +178,49 @@ static struct block *block_new(struct carrier *c, size_t n)
 		free(b);
 		b = NULL;
 	}
-	if (!b) {
-		size_t cap = MAX(n, BLOCK_SIZE - sizeof(struct block));
-
-		b = xmalloc(sizeof(*b) + cap);
-		b->cap = cap;
-	}
+	if (!b)
+		b = block_alloc(MAX(n, BLOCK_SIZE - sizeof(struct block)));
 	b->n = 0;
-	b->next = NULL;
-	if (c->last)
-		c->last->next = b;
-	else
-		c->first = b;
-	c->last = b;
+	block_push(c, b);
 	return b;
+}
+
+static void queue_borrowed(struct carrier *c, struct str s)
+{
+	struct block *b = block_alloc(0);
+
+	b->p = s.p;
+	b->n = s.n;
+	block_push(c, b);
+	c->n_borrowed++;
+	c->end += s.n;
+}
+
+void carrier_own(struct carrier *c)
+{
+	for (struct block **at = &c->first; c->n_borrowed && *at; at = &(*at)->next) {
+		struct block *old = *at, *b;
+
+		if (old->cap)
+			continue;
+		b = block_alloc(old->n);
+		memcpy(b->bytes, old->p, old->n);
+		b->n = old->n;
+		b->next = old->next;
+		*at = b;
+		if (c->last == old)
+			c->last = b;
+		if (c->at == old)
+			c->at = b;
+		c->n_borrowed--;
+		free(old);
+	}
 }
 
 static void queue_bytes(struct carrier *c, struct str s)
 {
 	struct block *b = c->last;
-	size_t n = b ? MIN(b->cap - b->n, s.n) : 0;
+	size_t n = b && b->cap > b->n ? MIN(b->cap - b->n, s.n) : 0;
 
 	if (n) {
 		memcpy(b->bytes + b->n, s.p, n);
@@ -199,7 +246,9 @@ static void queue_drop(struct carrier *c)
 			c->at = NULL;
 		if (!c->first)
 			c->last = NULL;
-		if (!c->spare && b->cap <= BLOCK_SIZE)
+		if (!b->cap)
+			c->n_borrowed--;
+		if (!c->spare && b->cap && b->cap <= BLOCK_SIZE)
 			c->spare = b;
 		else
 			free(b);
@@ -230,7 +279,7 @@ static size_t take_bytes(struct carrier *c, char *to, size_t room)
 	while (got < room && c->sent < c->end && find_at(c)) {
 		size_t n = MIN(c->at->n - c->at_in, room - got);
 
-		memcpy(to + got, c->at->bytes + c->at_in, n);
+		memcpy(to + got, c->at->p + c->at_in, n);
 		got += n;
 		c->at_in += n;
 		c->sent += n;
@@ -593,10 +642,13 @@ void carrier_send(struct carrier *c, enum frame_type type, const uint8_t id[stat
 	queued(c);
 }
 
-void carrier_send_encoded(struct carrier *c, struct str head, struct str body)
+void carrier_send_encoded(struct carrier *c, struct str head, struct str body, bool borrowed)
 {
 	queue_bytes(c, head);
-	queue_bytes(c, body);
+	if (borrowed && body.n >= BORROW_MIN)
+		queue_borrowed(c, body);
+	else
+		queue_bytes(c, body);
 	queued(c);
 }
 

@@ -46,9 +46,11 @@ void carrier_restart(struct carrier *c);
 /* Sends a frame; everything is copied. meta and more: encoded fields, one after the other. */
 void carrier_send(struct carrier *c, enum frame_type type, const uint8_t id[static 16], struct str meta,
 		  struct str more, struct str body);
-/* The same of a frame (or several) whose header and meta are head; the last one's body follows. */
-void carrier_send_encoded(struct carrier *c, struct str head, struct str body);
-bool carrier_full(const struct carrier *c);    /* what takes its time should not be added now */
+/* The same of a frame (or several) whose header and meta are head; the last one's body follows. borrowed: body is not
+ * copied now, it lives until carrier_own or carrier_free. */
+void carrier_send_encoded(struct carrier *c, struct str head, struct str body, bool borrowed);
+void carrier_own(struct carrier *c);        /* copies what is borrowed and not acknowledged: nothing, nearly always */
+bool carrier_full(const struct carrier *c); /* what takes its time should not be added now */
 bool carrier_drained(const struct carrier *c); /* everything was acknowledged */
 
 /* The protocol without a connection; for the tests, and what the stream's events are made of. */

@@ -122,6 +122,22 @@ static void pump(struct fixture *x, size_t room, size_t cut)
 	}
 }
 
+/* The same, of a body that stays the caller's: what is returned. */
+static char *lend_number(struct carrier *c, uint64_t number, size_t n)
+{
+	_cleanup_(buf_done) struct buf head = BUF_NULL;
+	char *body = xmalloc(n);
+
+	for (size_t i = 0; i < n; i++)
+		body[i] = (char)(number + i);
+	buf_reserve(&head, FRAME_HEADER_SIZE);
+	head.n = FRAME_HEADER_SIZE;
+	frame_meta_add_u64(&head, FRAME_KEY_RUN_US, number);
+	frame_header((uint8_t *)head.p, FRAME_RESULT, id, head.n - FRAME_HEADER_SIZE, n);
+	carrier_send_encoded(c, buf_str(&head), str_n(body, n), true);
+	return body;
+}
+
 /* A new connection, as carrier_request and carrier_respond begin one. */
 static void reconnect(struct fixture *x)
 {
@@ -164,6 +180,41 @@ static void long_frames_in_small_pieces(void **state)
 	send_number(x->a.c, 1, 3);
 	pump(x, 1000, 7);
 	assert_int_equal(x->b.next, 2);
+}
+
+/* Lent bodies go out between copied ones, and again after a loss; what is taken back half sent is copied. */
+static void sends_what_it_was_lent(void **state)
+{
+	struct fixture *x = *state;
+	const size_t n = 200000;
+	char *first, *second;
+
+	reconnect(x);
+	send_number(x->a.c, 0, 10);
+	first = lend_number(x->a.c, 1, n);
+	send_number(x->a.c, 2, 10);
+	for (unsigned i = 0; i < 10; i++)
+		give(x->a.c, x->b.c, 4096, 4096, false);
+	give(x->a.c, x->b.c, 4096, 4096, true);
+	reconnect(x);
+	pump(x, 4096, 12);
+	assert_int_equal(x->b.next, 3);
+	assert_true(carrier_drained(x->a.c));
+	free(first); /* acknowledged: it is not looked at any more */
+	carrier_own(x->a.c);
+	first = lend_number(x->a.c, 3, n);
+	second = lend_number(x->a.c, 4, n);
+	send_number(x->a.c, 5, 10);
+	for (unsigned i = 0; i < 60; i++)
+		give(x->a.c, x->b.c, 4096, 4096, false);
+	assert_int_equal(x->b.next, 4);
+	carrier_own(x->a.c);
+	free(first);
+	free(second);
+	reconnect(x); /* and all that is not acknowledged again */
+	pump(x, 4096, 12);
+	assert_int_equal(x->b.next, 6);
+	assert_true(carrier_drained(x->a.c));
 }
 
 static unsigned lcg(unsigned *seed)
@@ -279,6 +330,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(carries_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(acknowledges_with_what_goes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(long_frames_in_small_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(sends_what_it_was_lent, setup, teardown),
 		cmocka_unit_test_setup_teardown(connections_are_lost_anywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(says_when_it_is_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(begins_anew, setup, teardown),

@@ -1,7 +1,8 @@
 /* The gate's end of a lane whose worker is on a remote node: frames on a carrier. The node holds the worker's socket:
  * it has checked what the worker says, runs its clock, and tells when its end is over, with the INVOKEs it never read.
  *
- * The lane owns its carrier. A node is trusted with its own workers and no more: what it sends is checked for its form
+ * The lane owns its carrier; a long event stays its caller's while it is on its way, as the contract of lane.h has it.
+ * A node is trusted with its own workers and no more: what it sends is checked for its form
  * as a worker's is, and a carrier that breaks is a lane that was broken. */
 #include "link/carrier.h"
 #include "link/lane_inside.h"
@@ -30,6 +31,7 @@ static void remote_end(struct remote *ln, enum lane_end how)
 	if (ln->lane.ended || ln->lane.dead)
 		return;
 	ln->lane.ended = true;
+	carrier_own(ln->carrier); /* whose events they are may end with it */
 	ln->lane.handler->ended(ln->lane.arg, how);
 }
 
@@ -87,6 +89,7 @@ static void hand_on(struct remote *ln, const struct frame *f)
 	case FRAME_RESULT:
 	case FRAME_ERROR:
 		is_answered(ln, f->id);
+		carrier_own(ln->carrier); /* its event goes now; a node that has not read all of it may answer */
 		h->frame(ln->lane.arg, f);
 		break;
 	case FRAME_READY:
@@ -163,7 +166,7 @@ static void remote_out(struct lane *base, enum frame_type type, const uint8_t id
 		memcpy(s.id, id, sizeof(s.id));
 		buf_add(&ln->sent, &s, sizeof(s));
 	}
-	carrier_send_encoded(ln->carrier, buf_str(&ln->lane.head), body);
+	carrier_send_encoded(ln->carrier, buf_str(&ln->lane.head), body, borrowed);
 }
 
 static bool remote_full(const struct lane *base)

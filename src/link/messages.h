@@ -19,7 +19,8 @@
  *                           say HELLO first when they begin anew
  *   /_wick/lane/WORKER      (32 hex) frames of one worker's lane on a carrier; 404: no such worker
  *   /_wick/code/SHA256      (64 hex) a package, as bytes; asked for by NEED. The node answers 200 and ends its side
- * when it has it all, or resets the stream
+ *                           when it has it all, or resets the stream. Without bytes and with header wick-error: the
+ *                           gate has not got it
  *   /_wick/door/WORKER/N    one connection of the box to Wick's API, as bytes; asked for by DOOR {connection: N}
  *
  * A connection that is lost takes nothing along but code and doors: carriers keep what the other side has not

@@ -22,6 +22,10 @@
 
 #define BACKLOG       1024
 #define NOTSENT_LOWAT (128 << 10)
+#define RTO_MAX_MS    1000
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* Linux 6.15; not in libc's headers yet */
+#endif
 
 struct lookup {
 	struct tcp_dial *dial; /* NULL: cancelled */
@@ -291,15 +295,9 @@ static void on_deadline(void *arg)
 static void lookup_run(void *arg)
 {
 	struct lookup *k = arg;
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
 
-	/* The machine's own addresses do not count where only a loopback is there, as in a network namespace. */
 	k->error = getaddrinfo(k->host, k->port, &hints, &k->found);
-	if (k->error != 0) {
-		hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
-		if (getaddrinfo(k->host, k->port, &hints, &k->found) == 0)
-			k->error = 0;
-	}
 	k->errno_ = errno;
 }
 
@@ -329,10 +327,28 @@ static void lookup_done(void *arg)
 	try_next(d);
 }
 
+/* Of a numeric host nothing has to be asked: neither the pool, whose threads may all unpack packages, nor the kernel,
+ * which is slow to list its addresses (AI_ADDRCONFIG) while it takes network namespaces apart. */
+static bool is_numeric(struct tcp_dial *d)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+	char port[8];
+
+	snprintf(port, sizeof(port), "%u", near_port(d));
+	if (getaddrinfo(near_host(d), port, &hints, &d->addresses) != 0)
+		return false;
+	d->next = d->addresses;
+	timer_set(d->attempt, 0);
+	return true;
+}
+
 static void lookup_start(struct tcp_dial *d)
 {
-	struct lookup *k = xnew(struct lookup);
+	struct lookup *k;
 
+	if (is_numeric(d))
+		return;
+	k = xnew(struct lookup);
 	k->dial = d;
 	k->host = xstrdup(near_host(d));
 	snprintf(k->port, sizeof(k->port), "%u", near_port(d));
@@ -498,12 +514,14 @@ uint16_t tcp_port(int fd)
 
 void tcp_tune(int fd, unsigned timeout_ms)
 {
-	int one = 1, lowat = NOTSENT_LOWAT;
+	int one = 1, lowat = NOTSENT_LOWAT, rto = RTO_MAX_MS;
 
 	/* All of it only makes things better: a kernel that refuses one goes without. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	/* What was lost in an outage is sent again within a second of its end, not after as long as it lasted. */
+	setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &rto, sizeof(rto));
 }
 
 void tcp_far(int fd)

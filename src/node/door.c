@@ -166,22 +166,42 @@ struct door *door_new(struct loop *l, const struct door_handler *h, void *arg)
 	return d;
 }
 
+static struct door_connection *next_attached(struct door *d)
+{
+	struct door_connection *c = connection_list_first(&d->connections);
+
+	while (c && !c->attached)
+		c = connection_list_next(c);
+	return c;
+}
+
 void door_hang_up(struct door *d)
 {
 	struct door_connection *c;
 
-	while ((c = connection_list_first(&d->connections)))
+	while ((c = next_attached(d)))
 		connection_free(c);
+}
+
+/* One that the gate was told of before is told twice then, and the second stream for it is refused. */
+void door_again(struct door *d)
+{
+	for (struct door_connection *c = connection_list_first(&d->connections); c; c = connection_list_next(c))
+		if (!c->attached)
+			d->handler->opened(d->arg, c->number);
 }
 
 struct door *door_free(struct door *d)
 {
+	struct door_connection *c;
+
 	if (!d)
 		return NULL;
 	for (size_t i = 0; i < d->n; i++)
 		close_socket(d, i);
 	d->n = 0;
-	door_hang_up(d);
+	while ((c = connection_list_first(&d->connections)))
+		connection_free(c);
 	timer_free(d->rest);
 	free(d);
 	return NULL;

@@ -17,5 +17,6 @@ struct door *door_free(struct door *d); /* closes all; NULL allowed; returns NUL
 void door_listen(struct door *d, int fd);
 /* The gate has opened the stream of this connection. False: there is none that waits (the stream is the caller's). */
 bool door_attach(struct door *d, uint64_t connection, struct h2_stream *s);
-/* The link is lost or begins anew: connections go with it. */
+/* The link is lost: connections go with it, those that wait for their stream wait on. */
 void door_hang_up(struct door *d);
+void door_again(struct door *d); /* it is back: tells of those that wait */

@@ -28,9 +28,12 @@
 #include <unistd.h>
 
 #define DIAL_MS          10000
+#define DIAL_HELD_MS     5000  /* a network that loses everything: SYNs are a second apart for so long, then rarer */
 #define GREET_MS         15000 /* from the connection to /_wick/link */
 #define AGAIN_FIRST_MS   200
 #define AGAIN_MAX_MS     10000
+#define AGAIN_HELD_MS    600 /* while workers are held for the gateway: back within a second of its network */
+#define FLAPPING_MS      400 /* the most that one is waited for after a connection that was of use, if not for long */
 #define STEADY_US        1000000 /* a connection that held for so long was one: the next is tried at once */
 #define REDIAL_US        500000  /* younger attempts are left alone when the network changes */
 #define AWAY_AGAIN_MS    1000
@@ -100,13 +103,19 @@ static void control_send(struct gate_remote *g, enum link_message type, const ui
 	carrier_send(g->control, (enum frame_type)type, id, STR_NULL, STR_NULL, buf_str(&text));
 }
 
+/* Is said anew when the gateway is back, or means nothing then. */
+static bool passes(enum link_message type)
+{
+	return type == LINK_STATUS || type == LINK_DEVICES || type == LINK_DOOR || type == LINK_NEED;
+}
+
 static void remote_say(struct gate_link *link, enum link_message type, const uint8_t id[static 16], json_t *body)
 {
 	struct gate_remote *g = remote_of(link);
 	_cleanup_json_ json_t *j = body;
 
 	/* Nobody remembers this node yet, or what is said is out of date by the time that it is read. */
-	if (!j || !*g->epoch || (!g->attached && (type == LINK_STATUS || type == LINK_DOOR)))
+	if (!j || !*g->epoch || (!g->attached && passes(type)))
 		return;
 	control_send(g, type, id, j);
 }
@@ -143,6 +152,12 @@ static bool remote_need(struct gate_link *link, const char *hex)
 
 static void remote_dial(void *arg);
 
+/* Workers are held for it, and perhaps answers. */
+static bool is_held(const struct gate_remote *g)
+{
+	return *g->epoch != '\0';
+}
+
 /* Half to one and a half times it, so that a thousand nodes do not come at once. */
 static uint64_t jitter(uint64_t ms)
 {
@@ -174,6 +189,16 @@ static void say_trouble(struct gate_remote *g, const char *what, const char *rea
 	log_warn("gateway %s %s; it is tried again", g->entry.url, g->trouble);
 }
 
+/* What the last attempt took is part of the time between two. */
+static void dial_again(struct gate_remote *g)
+{
+	uint64_t wait = jitter(g->wait_ms), took = (clock_mono_us() - g->tried_us) / 1000;
+
+	timer_set(g->timer, wait > took ? wait - took : 0);
+	g->wait_ms = g->wait_ms ? MIN(g->wait_ms * 2, (uint64_t)(is_held(g) ? AGAIN_HELD_MS : AGAIN_MAX_MS))
+				: AGAIN_FIRST_MS;
+}
+
 /* Whatever the connection was, it is none any more. */
 static void remote_lost(struct gate_remote *g, const char *what, const char *reason)
 {
@@ -187,11 +212,9 @@ static void remote_lost(struct gate_remote *g, const char *what, const char *rea
 	say_trouble(g, was ? "is lost" : what, reason);
 	if (was) {
 		timer_set(g->away, g->set->conf->gate_away_ms);
-		if (clock_mono_us() - g->attached_us > STEADY_US)
-			g->wait_ms = 0;
+		g->wait_ms = clock_mono_us() - g->attached_us > STEADY_US ? 0 : MIN(g->wait_ms, (uint64_t)FLAPPING_MS);
 	}
-	timer_set(g->timer, jitter(g->wait_ms));
-	g->wait_ms = g->wait_ms ? MIN(g->wait_ms * 2, (uint64_t)AGAIN_MAX_MS) : AGAIN_FIRST_MS;
+	dial_again(g);
 }
 
 static void on_h2_down(void *arg, struct h2 *c, const char *reason)
@@ -237,7 +260,8 @@ static void remote_dial(void *arg)
 		return;
 	}
 	g->tried_us = clock_mono_us();
-	g->dial = tcp_dial(g->set->loop, g->entry.host, g->entry.port, proxy, DIAL_MS, on_dialled, g);
+	g->dial = tcp_dial(g->set->loop, g->entry.host, g->entry.port, proxy, is_held(g) ? DIAL_HELD_MS : DIAL_MS,
+			   on_dialled, g);
 }
 
 /* The network may be back. Who waits tries now, and who tries tries anew: what was sent before is lost. */
@@ -361,7 +385,7 @@ static void on_control(void *arg, const struct frame *f)
 
 static void on_control_broken(void *arg, unsigned status)
 {
-	control_useless(arg, "it does not speak the link's protocol");
+	control_useless(arg, status ? "it has closed the link" : "it does not speak the link's protocol");
 }
 
 static const struct carrier_handler control_handler = {
@@ -494,6 +518,7 @@ static void on_link(struct gate_remote *g, struct h2_stream *s)
 		free(steal(&g->trouble));
 	remote_workers_attached(g->workers);
 	fetches_up(fetches_of(g), &g->link);
+	agent_devices_to(&g->link);
 	agent_status_to(&g->link);
 }
 

@@ -298,11 +298,16 @@ static void carrier_room(void *arg)
 static void carrier_broken(void *arg, unsigned status)
 {
 	struct holder *h = arg;
+	bool leaves = status == CARRIER_GIVEN_UP && !h->runs.n;
 
 	h->carrier = carrier_free(h->carrier);
-	if (h->lane && !h->exited)
-		h->conf.handler->stop(h->conf.arg, h, 0, "the gateway broke the protocol");
 	pause_lane(h, false);
+	if (!h->lane || h->exited)
+		return;
+	/* An idle one leaves by itself when its lane closes. */
+	if (leaves)
+		h->lane = lane_free(h->lane);
+	h->conf.handler->stop(h->conf.arg, h, leaves ? CLOSE_MS : 0, "the gateway has given it up");
 }
 
 static const struct carrier_handler carrier_events = {

@@ -123,7 +123,8 @@ static void on_stop(void *arg, struct holder *h, uint64_t grace_ms, const char *
 {
 	struct remote_worker *w = arg;
 
-	log_info("a worker of %.*s ends: %s", STR_ARG(json_get_str(w->about, "function", STR("?"))), why);
+	if (!grace_ms)
+		log_info("a worker of %.*s is ended: %s", STR_ARG(json_get_str(w->about, "function", STR("?"))), why);
 	pool_stop(pool_of(w->set), w->set->link, w->id, grace_ms);
 }
 
@@ -281,7 +282,16 @@ bool remote_workers_connection(struct remote_workers *rs, struct str path, struc
 
 void remote_workers_attached(struct remote_workers *rs)
 {
+	struct str key;
+	void *value;
+
 	rs->attached_us = clock_mono_us();
+	for (size_t i = 0; map_next(&rs->by_id, &i, &key, &value);) {
+		const struct remote_worker *w = value;
+
+		if (w->door)
+			door_again(w->door);
+	}
 }
 
 void remote_workers_detached(struct remote_workers *rs)

@@ -224,7 +224,9 @@ static void add_names(struct maker *m, const struct slice_share *shares, size_t 
 	}
 }
 
-/* NVIDIA, "Multi-Process Service": the limits of a client are in its environment, and the daemon holds it to them. */
+/* NVIDIA, "Multi-Process Service", Environment Variables: the limits of a client are in its environment, read when it
+ * starts CUDA; those of the daemon, which has none, would bind them. Memory: number of the card, '=', a whole number of
+ * G or M. */
 static int add_mps(struct maker *m, const struct slice_share *share, struct err *err)
 {
 	const char *pipe = arena_printf(m->a, "%s/pipe", m->site->mps_folder);

@@ -107,7 +107,8 @@ static void on_looked(void *arg)
 			const struct slice_share *share = &h->shares[i];
 			uint64_t used;
 
-			if (share->rung != RUNG_WATCHED || !share->memory_mb)
+			/* MPS's limits are in the client's own environment, for which it can choose another. */
+			if ((share->rung != RUNG_WATCHED && share->rung != RUNG_MPS) || !share->memory_mb)
 				continue;
 			used = devices_used_mb(s->devices, share->device, h->pid);
 			if (used <= share->memory_mb)

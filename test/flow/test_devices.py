@@ -150,6 +150,24 @@ def test_a_lost_card_is_in_trouble(tmp_path):
     assert found["nvidia-1"]["trouble"] == "it fell off the bus" and found["nvidia-1"]["lost"]
 
 
+def test_a_card_that_needs_a_reset_is_in_trouble(tmp_path):
+    found = by_id(look(machine(tmp_path, CARD.format(0, 1), CARD.format(1, 2) + " fails=16", CARD.format(2, 3) + " fails=3",
+                               CARD.format(3, 4) + " fails=4")))
+    assert found["GPU-1"]["trouble"] == "its driver says: Stand-in error" and "lost" not in found["GPU-1"]
+    # No memory of its own (3), or none that the unprivileged are told (4): a card like any other.
+    assert all("trouble" not in found[i] and not found[i].get("memory_mb") for i in ("GPU-2", "GPU-3"))
+
+
+def test_all_processes_are_told_however_many(tmp_path):
+    lines = ["process=0 pid=%d memory=1" % (i + 2) for i in range(600)]
+    env = machine(tmp_path, CARD.format(0, 1), "process=0 pid=1", *lines)
+    document = look(env)
+    assert by_id(document)["GPU-0"]["processes"] == 601
+    assert [o["pid"] for o in document["processes"]] == list(range(1, 602))
+    # Its memory is not available.
+    assert "memory_mb" not in document["processes"][0] and document["processes"][600]["memory_mb"] == 1
+
+
 def test_the_pci_bus(tmp_path):
     env = machine(tmp_path, CARD.format(0, 1))
     pci_device(tmp_path, "0000:01:00.0", "0x030200", "0x10de", "0x2335", "nvidia")  # NVML knows it
@@ -686,6 +704,21 @@ def test_mps_holds_fractions(on, tmp_path, mps):
     until(lambda: not pathlib.Path("/proc/%d" % start["pid"]).exists(), "the daemon ends with the node")
     assert not os.path.exists(os.path.dirname(start["env"]["CUDA_MPS_PIPE_DIRECTORY"]))
     m.node.start()
+
+
+def test_a_client_of_mps_that_lifts_its_limit_is_ended(on, tmp_path, mps):
+    """The limits are in its own environment; what it really uses is looked at as well."""
+    nvidia_files(tmp_path)
+    m = on(CARD.format(0, 1), WICK_MPS_CONTROL=str(mps.program))
+    m.found("GPU-0")
+    greedy = m.worker([{"device": "GPU-0", "slots": 2, "memory_mb": 1000}])
+    modest = m.worker([{"device": "GPU-0", "slots": 2, "memory_mb": 1000}])
+    # In both lists, and in one: each is counted once.
+    write(tmp_path, CARD.format(0, 1), "process=0 pid=%d memory=900" % modest.pid, "client=0 pid=%d memory=900" % modest.pid,
+          "client=0 pid=%d memory=1001" % greedy.pid)
+    e = m.gate.exited(greedy)
+    assert e["device_type"] == "OutOfDeviceMemory" and "1001 MiB" in e["device_error"]
+    assert modest.invoke([]).json["env"]["WICK_SLICE_RUNG"] == "mps"
 
 
 def test_a_whole_card_needs_no_mps(on, tmp_path, mps):

@@ -570,7 +570,7 @@ def test_settings(tmp_path):
     program = lane.BUILD / "src/node/wick-node"
 
     def run(*args):
-        return subprocess.run([program, *args], capture_output=True, timeout=60, env={})
+        return subprocess.run([program, *args], capture_output=True, timeout=60, env={}, cwd=tmp_path)
 
     assert run("--help").returncode == 0 and b"--socket" in run("--help").stdout
     for args in ([], ["--data", "x"], ["--nonsense"], ["--data", "/proc/nope", "--socket", str(tmp_path / "s")],

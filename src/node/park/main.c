@@ -92,6 +92,10 @@ static const char *state_name(CUprocessState s)
 		return "checkpointed";
 	case CU_PROCESS_STATE_FAILED:
 		return "failed";
+	case CU_PROCESS_STATE_CHECKPOINTING:
+		return "checkpointing";
+	case CU_PROCESS_STATE_RESTORING:
+		return "restoring";
 	}
 	return "other"; /* of a driver that is newer than this list */
 }

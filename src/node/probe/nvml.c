@@ -1,7 +1,8 @@
 /* NVIDIA's cards, by their management library. It is opened at run time; what is declared here of it is what is used,
- * after NVIDIA's public "NVML API Reference Guide" (docs.nvidia.com/deploy/nvml-api). A function that an older library
- * lacks is a NULL here, and answers NOT_SUPPORTED. Any call may hang or crash with the driver: the node watches over
- * this program for that. */
+ * after NVIDIA's public "NVML API Reference Guide" (docs.nvidia.com/deploy/nvml-api), compared with nvml.h of its
+ * version 13 (github.com/NVIDIA/go-nvml): names, parameters, layouts, numbers. A function that an older library lacks
+ * is a NULL here, and answers NOT_SUPPORTED. Any call may hang or crash with the driver: the node watches over this
+ * program for that. */
 #include "node/probe/probe.h"
 
 #include "base/mem.h"
@@ -23,9 +24,10 @@
 #define NVML_TEMPERATURE_GPU   0
 #define NVML_NOT_AVAILABLE     (~0ull) /* in memory of a process */
 
-#define CARDS_MAX     64
-#define TEXT_BYTES    96
-#define PROCESSES_MAX 256u
+#define CARDS_MAX       64
+#define TEXT_BYTES      96 /* the longest that a name, a UUID or a version may be, its end counted */
+#define PROCESSES_FIRST 256u
+#define PROCESSES_MAX   65536u
 
 typedef struct nvml_card *card;
 
@@ -40,7 +42,7 @@ struct nvml_pci { /* nvmlPciInfo_t of _v3 */
 	unsigned domain, bus, device, device_id, subsystem_id;
 	char bus_id[32];
 };
-struct nvml_process { /* nvmlProcessInfo_t of _v3 */
+struct nvml_process { /* nvmlProcessInfo_t of _v3, which is nvmlProcessInfo_v2_t */
 	unsigned pid;
 	unsigned long long memory; /* bytes */
 	unsigned gpu_instance, compute_instance;
@@ -67,6 +69,8 @@ struct nvml_attributes { /* nvmlDeviceAttributes_t */
 	X(temperature, "nvmlDeviceGetTemperature", (card c, int sensor, unsigned *celsius))                            \
 	X(power, "nvmlDeviceGetPowerUsage", (card c, unsigned *milliwatt))                                             \
 	X(processes, "nvmlDeviceGetComputeRunningProcesses_v3", (card c, unsigned *n, struct nvml_process *ret))       \
+	X(mps_processes, "nvmlDeviceGetMPSComputeRunningProcesses_v3",                                                 \
+	  (card c, unsigned *n, struct nvml_process *ret))                                                             \
 	X(mig_mode, "nvmlDeviceGetMigMode", (card c, unsigned *current, unsigned *pending))                            \
 	X(mig_max, "nvmlDeviceGetMaxMigDeviceCount", (card c, unsigned *n))                                            \
 	X(mig_by_index, "nvmlDeviceGetMigDeviceHandleByIndex", (card c, unsigned i, card *ret))                        \
@@ -225,24 +229,56 @@ void probe_mig_files(struct probe *p, unsigned minor, unsigned gi, unsigned ci, 
 
 /* ---- a card ---- */
 
+typedef int process_call(card c, unsigned *n, struct nvml_process *ret);
+
+/* How many there are is known when they did not fit, and may be more by the next call. */
+static unsigned list_processes(struct probe *p, process_call *call, card c, struct nvml_process **ret)
+{
+	unsigned count, room = PROCESSES_FIRST;
+	int r;
+
+	for (;;) {
+		*ret = arena_new_n(&p->a, struct nvml_process, room);
+		count = room;
+		r = call ? call(c, &count, *ret) : NVML_NOT_SUPPORTED;
+		if (r != NVML_INSUFFICIENT_SIZE || room == PROCESSES_MAX)
+			break;
+		room = MIN(MAX(count, room) * 2, PROCESSES_MAX);
+	}
+	return r == NVML_SUCCESS ? MIN(count, room) : 0;
+}
+
+static bool is_among(const struct nvml_process *list, unsigned n, unsigned pid)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].pid == pid)
+			return true;
+	return false;
+}
+
+static void add_process(struct probe *p, const struct nvml_process *one, struct device *d)
+{
+	json_t *o = json_pack("{s:I}", "pid", (json_int_t)one->pid);
+
+	json_set_str(o, "device", d->id);
+	if (one->memory != NVML_NOT_AVAILABLE)
+		json_object_set_new(o, "memory_mb", json_integer((json_int_t)((one->memory + (1 << 20) - 1) >> 20)));
+	json_array_append_new(p->processes, o);
+	d->processes++;
+}
+
+/* Clients of MPS have a list of their own; whether a driver tells them in both is not documented. */
 static void look_at_processes(struct probe *p, const struct nvml *n, card c, struct device *d)
 {
-	static struct nvml_process list[PROCESSES_MAX];
-	unsigned count = PROCESSES_MAX;
-	int r = CALL(n, processes, c, &count, list);
+	struct nvml_process *list, *clients;
+	unsigned n_list = list_processes(p, n->processes, c, &list);
+	unsigned n_clients = list_processes(p, n->mps_processes, c, &clients);
 
-	if (r != NVML_SUCCESS && r != NVML_INSUFFICIENT_SIZE)
-		return;
-	d->processes = count;
-	for (unsigned i = 0; r == NVML_SUCCESS && i < MIN(count, PROCESSES_MAX); i++) {
-		json_t *o = json_pack("{s:I}", "pid", (json_int_t)list[i].pid);
-
-		json_set_str(o, "device", d->id);
-		if (list[i].memory != NVML_NOT_AVAILABLE)
-			json_object_set_new(o, "memory_mb",
-					    json_integer((json_int_t)((list[i].memory + (1 << 20) - 1) >> 20)));
-		json_array_append_new(p->processes, o);
-	}
+	for (unsigned i = 0; i < n_list; i++)
+		add_process(p, &list[i], d);
+	for (unsigned i = 0; i < n_clients; i++)
+		if (!is_among(list, n_list, clients[i].pid))
+			add_process(p, &clients[i], d);
 }
 
 static bool is_lost(struct device *d, int code)
@@ -251,6 +287,15 @@ static bool is_lost(struct device *d, int code)
 		d->trouble = STR("it fell off the bus");
 	d->lost |= code == NVML_GPU_IS_LOST;
 	return code == NVML_GPU_IS_LOST;
+}
+
+/* Any other answer than a number or that the card has none to give: what a card says that needs a reset, or whose
+ * driver is at its end. The memory of a card in MIG mode is told to the privileged only. */
+static void judge(struct probe *p, const struct nvml *n, struct device *d, int code)
+{
+	if (code != NVML_SUCCESS && code != NVML_NOT_SUPPORTED && code != NVML_NO_PERMISSION && !d->trouble.n)
+		d->trouble = str_from(arena_printf(&p->a, "its driver says: %s",
+						   n->error_string ? n->error_string(code) : "an error"));
 }
 
 static void measure(struct probe *p, const struct nvml *n, card c, struct device *d)
@@ -262,6 +307,7 @@ static void measure(struct probe *p, const struct nvml *n, card c, struct device
 
 	if (is_lost(d, r))
 		return;
+	judge(p, n, d, r);
 	d->memory_mb = memory.total >> 20;
 	d->memory_used_mb = memory.used >> 20;
 	/* A card that shares the machine's memory (Tegra, GB10) tells none: 0, not accounted for. */
@@ -284,14 +330,30 @@ static void add_files(struct probe *p, struct device *d, unsigned minor)
 		probe_list_add(p, &d->files, &d->n_files, arena_printf(&p->a, "%s/%s", p->site->dev, common[i]));
 }
 
-/* What a program that uses the card loads, beside the library that was opened here: as NVIDIA's container toolkit
- * chooses them. What lies below /usr every box has. */
+/* What a program that uses the card loads, beside the library that was opened here: for computing and video those that
+ * NVIDIA's own tools bring into a container (github.com/NVIDIA: libnvidia-container, src/nvc_info.c, and
+ * nvidia-container-toolkit, pkg/nvcdi/driver-nvml.go). What lies below /usr every box has. */
 static void add_libraries(struct probe *p, const struct nvml *n, struct device *d)
 {
 	static const char *const wanted[] = {
-		"libcuda.so",          "libcudadebugger.so",    "libnvidia-ml.so",      "libnvidia-ptxjitcompiler.so",
-		"libnvidia-nvvm.so",   "libnvidia-opencl.so",   "libnvidia-gpucomp.so", "libnvcuvid.so",
-		"libnvidia-encode.so", "libnvidia-allocator.so"};
+		"libcuda.so",
+		"libcudadebugger.so",
+		"libnvidia-ml.so",
+		"libnvidia-ptxjitcompiler.so",
+		"libnvidia-fatbinaryloader.so",
+		"libnvidia-nvvm.so",
+		"libnvidia-nvvm70.so",
+		"libnvidia-tileiras.so",
+		"libnvidia-opencl.so",
+		"libnvidia-compiler.so",
+		"libnvidia-gpucomp.so",
+		"libnvidia-allocator.so",
+		"libnvidia-pkcs11.so",
+		"libnvidia-pkcs11-openssl3.so",
+		"libnvidia-opticalflow.so",
+		"libnvidia-encode.so",
+		"libnvcuvid.so",
+	};
 	struct link_map *map = NULL;
 	char folder[PATH_MAX];
 	struct dirent *e;
@@ -344,7 +406,7 @@ static void look_at(struct probe *p, struct nvml *n, unsigned i, struct str driv
 		add_files(p, &d, minor);
 		add_libraries(p, n, &d);
 	}
-	/* NVIDIA's MPS guide: from Volta on with limits for each client; not while the card is partitioned. */
+	/* NVIDIA's MPS guide: from Volta on with limits for each client. MIG instances are held by the card itself. */
 	d.mps = p->site->mps_control && !d.mig_mode && major >= 7;
 	at = probe_add(p);
 	if (at)

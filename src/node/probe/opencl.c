@@ -24,7 +24,9 @@
 #define TEXT_BYTES  512u
 #define NO_PLATFORM (-1001) /* CL_PLATFORM_NOT_FOUND_KHR */
 
-/* Of CL/cl.h and CL/cl_ext.h. */
+#define TOPOLOGY_PCIE_AMD 1 /* CL_DEVICE_TOPOLOGY_TYPE_PCIE_AMD, in the lowest of its four bytes */
+
+/* Of Khronos' CL/cl.h and CL/cl_ext.h; NVIDIA's and AMD's of the headers that come with their OpenCL. */
 #define CL_PLATFORM_NAME           0x0902u
 #define CL_DEVICE_TYPE             0x1000u
 #define CL_DEVICE_GLOBAL_MEM_SIZE  0x101Fu
@@ -80,7 +82,7 @@ static void text_into(json_t *o, const char *key, int r, char *text)
 static void address_into(const struct opencl *cl, cl_id d, json_t *o)
 {
 	uint32_t khr[4] = {0}, bus = 0, slot = 0, domain = 0;
-	uint8_t amd[24] = {0};
+	uint8_t amd[24] = {0}; /* a 32-bit type, 17 unused, bus, device, function */
 	char text[32] = "";
 
 	if (cl->device_info(d, CL_DEVICE_PCI_BUS_INFO_KHR, sizeof(khr), khr, NULL) == 0) {
@@ -88,9 +90,10 @@ static void address_into(const struct opencl *cl, cl_id d, json_t *o)
 	} else if (cl->device_info(d, CL_DEVICE_PCI_BUS_ID_NV, sizeof(bus), &bus, NULL) == 0 &&
 		   cl->device_info(d, CL_DEVICE_PCI_SLOT_ID_NV, sizeof(slot), &slot, NULL) == 0) {
 		cl->device_info(d, CL_DEVICE_PCI_DOMAIN_ID_NV, sizeof(domain), &domain, NULL);
-		/* The slot holds device and function, as in configuration space. */
+		/* Not documented; other programs too read device and function from it, as in configuration space. */
 		snprintf(text, sizeof(text), "%04x:%02x:%02x.%x", domain, bus & 0xff, slot >> 3 & 0x1f, slot & 7);
-	} else if (cl->device_info(d, CL_DEVICE_TOPOLOGY_AMD, sizeof(amd), amd, NULL) == 0) {
+	} else if (cl->device_info(d, CL_DEVICE_TOPOLOGY_AMD, sizeof(amd), amd, NULL) == 0 &&
+		   amd[0] == TOPOLOGY_PCIE_AMD) {
 		snprintf(text, sizeof(text), "0000:%02x:%02x.%x", amd[21], amd[22] & 0x1f, amd[23] & 7);
 	}
 	if (text[0])

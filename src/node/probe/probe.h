@@ -46,5 +46,6 @@ struct nvml;
 struct nvml *nvml_open(struct probe *p);
 struct nvml *nvml_close(struct nvml *n);
 void probe_nvml(struct probe *p, struct nvml *n);
-/* Device files of a MIG instance, from the driver's /proc (as its own toolkit finds them). */
+/* Device files of a MIG instance, from the driver's /proc (NVIDIA, "MIG User Guide", Device Nodes and Capabilities).
+ * gpuN there is the card's minor number. */
 void probe_mig_files(struct probe *p, unsigned minor, unsigned gi, unsigned ci, struct device_mig *m);

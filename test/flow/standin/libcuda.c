@@ -1,6 +1,7 @@
 /* A stand-in for libcuda.so.1, for tests on machines without a GPU: the calls that wick-park makes, with the states of
- * processes in a file. It refuses what CUDA's reference says is refused: calls before cuInit, a call in the wrong
- * state, reserved bytes that are not zero, a process that does not exist.
+ * processes in a file. It refuses what CUDA's reference says is refused: a call in the wrong state, reserved bytes that
+ * are not zero, a process that does not exist; and calls before cuInit, of which the driver needs it for restoring
+ * only.
  *
  *   WICK_STANDIN_CUDA         the file: a line "PID STATE" (0 running, 1 locked, 2 checkpointed, 3 failed) for each
  *                             process that was ever not running; a test may read and write it between calls
@@ -86,6 +87,7 @@ static const struct {
 	const char *name, *text;
 } errors[] = {
 	{CUDA_ERROR_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
+	{CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
 	{CUDA_ERROR_NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
 	{CUDA_ERROR_NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
 	{CUDA_ERROR_ILLEGAL_STATE, "CUDA_ERROR_ILLEGAL_STATE",

@@ -1,12 +1,14 @@
-/* A stand-in for NVIDIA's management library: answers what a file says, named by WICK_STANDIN_NVML and read anew at
- * each call, so that a test changes a card while somebody looks at it. Its lines are words with '=' between name and
- * value:
+/* A stand-in for NVIDIA's management library, with the layouts and numbers of its nvml.h (version 13): answers what a
+ * file says, named by WICK_STANDIN_NVML and read anew at each call, so that a test changes a card while somebody looks
+ * at it. Its lines are words with '=' between name and value:
  *
  *   driver=550.54                                        version; init=CODE: nvmlInit fails
  *   card=0 uuid=GPU-1 name=NVIDIA_H200 pci=1 minor=0 total=143771 used=10 util=5 temp=40 power=120 major=9 lesser=0
- *        mig=1 lost=1                                    '_' in a name is a blank; memory in MiB; pci: the bus
+ *        mig=1 lost=1 fails=16                           '_' in a name is a blank; memory in MiB; pci: the bus; fails:
+ *                                                        what nvmlDeviceGetMemoryInfo returns
  *   instance=0 uuid=MIG-1 name=NVIDIA_H200_MIG_1g.18gb memory=18000 gi=1 ci=0      of card 0, in order
- *   process=0 pid=123 memory=512                         on card 0
+ *   process=0 pid=123 memory=512                         on card 0; without memory: it is not available
+ *   client=0 pid=124 memory=512                          the same of a client of MPS
  *   hang=memory, crash=memory                            the call nvmlDeviceGetMemoryInfo does that; also count, init
  */
 #include <signal.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #define SUCCESS           0
+#define UNINITIALIZED     1
 #define NOT_SUPPORTED     3
 #define INVALID_ARGUMENT  2
 #define NOT_FOUND         6
@@ -32,6 +35,9 @@ typedef struct card *card;
 struct memory {
 	unsigned long long total, free, used;
 };
+struct utilization {
+	unsigned gpu, memory;
+};
 struct pci {
 	char legacy[16];
 	unsigned domain, bus, device, device_id, subsystem_id;
@@ -46,6 +52,8 @@ struct attributes {
 	unsigned multiprocessors, copy_engines, decoders, encoders, jpeg, ofa, gpu_slices, compute_slices;
 	unsigned long long memory_mb;
 };
+
+static int started;
 
 /* The value of a word of a line. */
 static int word(const char *line, const char *name, char *ret, size_t n)
@@ -108,6 +116,8 @@ static int line_of(card c, char *line)
 	unsigned n = number_of(c);
 	char text[16];
 
+	if (!started)
+		return UNINITIALIZED;
 	if (n >= FIRST_INSTANCE) {
 		snprintf(text, sizeof(text), "%u", (n - FIRST_INSTANCE) / PER_CARD);
 		return find("instance", text, (n - FIRST_INSTANCE) % PER_CARD, line) ? SUCCESS : NOT_FOUND;
@@ -161,11 +171,17 @@ int nvmlInit_v2(void)
 	char line[LINE_BYTES], code[16];
 
 	misbehave("init");
-	return find("init", NULL, 0, line) && word(line, "init", code, sizeof(code)) ? atoi(code) : SUCCESS;
+	if (find("init", NULL, 0, line) && word(line, "init", code, sizeof(code)))
+		return atoi(code);
+	started = 1;
+	return SUCCESS;
 }
 
 int nvmlShutdown(void)
 {
+	if (!started)
+		return UNINITIALIZED;
+	started = 0;
 	return SUCCESS;
 }
 
@@ -186,6 +202,8 @@ int nvmlSystemGetDriverVersion(char *ret, unsigned n)
 int nvmlDeviceGetCount_v2(unsigned *n)
 {
 	misbehave("count");
+	if (!started)
+		return UNINITIALIZED;
 	*n = 0;
 	while (find("card", NULL, *n, NULL))
 		(*n)++;
@@ -225,6 +243,8 @@ int nvmlDeviceGetMemoryInfo(card c, struct memory *ret)
 	int r;
 
 	misbehave("memory");
+	if (number(c, "fails", &total) == SUCCESS)
+		return (int)total;
 	r = number(c, "total", &total);
 	if (r != SUCCESS)
 		return r;
@@ -244,9 +264,10 @@ int nvmlDeviceGetCudaComputeCapability(card c, int *major, int *minor)
 	return r;
 }
 
-int nvmlDeviceGetUtilizationRates(card c, unsigned *ret)
+int nvmlDeviceGetUtilizationRates(card c, struct utilization *ret)
 {
-	return small(c, "util", ret);
+	ret->memory = 0;
+	return small(c, "util", &ret->gpu);
 }
 
 int nvmlDeviceGetTemperature(card c, int sensor, unsigned *ret)
@@ -262,22 +283,32 @@ int nvmlDeviceGetPowerUsage(card c, unsigned *ret)
 	return r;
 }
 
-int nvmlDeviceGetComputeRunningProcesses_v3(card c, unsigned *n, struct process *ret)
+static int processes(card c, const char *section, unsigned *n, struct process *ret)
 {
 	char line[LINE_BYTES], which[16], value[32];
 	unsigned room = *n;
 
 	snprintf(which, sizeof(which), "%u", number_of(c) - 1);
-	for (*n = 0; find("process", which, *n, line); (*n)++) {
+	for (*n = 0; find(section, which, *n, line); (*n)++) {
 		if (*n >= room)
 			continue;
-		ret[*n] = (struct process){.gpu_instance = ~0u, .compute_instance = ~0u};
+		ret[*n] = (struct process){.memory = ~0ull, .gpu_instance = ~0u, .compute_instance = ~0u};
 		if (word(line, "pid", value, sizeof(value)))
 			ret[*n].pid = (unsigned)strtoul(value, NULL, 10);
 		if (word(line, "memory", value, sizeof(value)))
 			ret[*n].memory = strtoull(value, NULL, 10) << 20;
 	}
 	return *n > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v3(card c, unsigned *n, struct process *ret)
+{
+	return processes(c, "process", n, ret);
+}
+
+int nvmlDeviceGetMPSComputeRunningProcesses_v3(card c, unsigned *n, struct process *ret)
+{
+	return processes(c, "client", n, ret);
 }
 
 int nvmlDeviceGetMigMode(card c, unsigned *current, unsigned *pending)
