@@ -17,3 +17,6 @@ char *xasprintf(const char *fmt, ...) _printf_(1, 2) __attribute__((malloc, retu
 
 /* Clears memory that held a secret; the compiler may not drop it. */
 void mem_wipe(void *p, size_t n);
+/* Clears the traces of what was handled before this call: in vector registers, which strings are copied by and a clone
+ * inherits, and on the stack below the caller, where the dynamic linker and signals put registers aside. */
+void mem_wipe_traces(void);

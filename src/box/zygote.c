@@ -328,6 +328,7 @@ static bool serve_message(struct zygote *z)
 	if (o.env_text)
 		mem_wipe(o.env_text, o.env_size);
 	free(o.env_text);
+	mem_wipe_traces();
 	arena_reset(&z->arena);
 	return true;
 }

@@ -6,6 +6,7 @@
 #include "sys/file.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -105,7 +106,11 @@ static void test_dial(void **state)
 {
 	struct app *a = *state;
 	char here[TCP_ADDRESS_SIZE], there[TCP_ADDRESS_SIZE];
+	struct addrinfo *found;
 
+	if (getaddrinfo("localhost", NULL, NULL, &found) != 0)
+		skip(); /* a machine without /etc/hosts */
+	freeaddrinfo(found);
 	/* More than one address where the machine has ::1; nobody listens there. */
 	dial(a, "localhost", tcp_port(a->listening), NULL, 5000);
 	assert_null(a->error);

@@ -221,7 +221,7 @@ def test_only_its_own(gateway, fake, new_node):
     f.say(NEED, {"sha256": base64.b64decode(sha).hex()})
     f.wait(lambda f: any(c["over"] for c in f.code.values()))
     (code,) = f.code.values()
-    assert code["bytes"] == 0 and "does not have" in code["headers"]["wick-error"]
+    assert code["bytes"] == 0 and "not there" in code["headers"]["wick-error"]
     for wrong in ("", "x" * 64, "../" * 20, 5):
         f.say(NEED, {"sha256": wrong})
     for kind, body in ((lane.EXITED, {"exit": 1}), (lane.FAILED, {"error": "no", "type": "no"}), (lane.STARTED, {"pid": 1})):

@@ -6,15 +6,16 @@ Most tests share one gateway and one node, with a TCP proxy between (path.py), a
 /usr/bin/python3 and Node.js in the machine."""
 import json
 import os
+import random
 import signal
+import threading
 import time
-import uuid
 
 import pytest
 
-from conftest import Wick, make_zip, until
+from conftest import Wick, until
 from path import DOWN, UP, Path
-from remote import (APP, Node, free_address, gateway, in_background, joined, new_node, nodes, proxy, token, up)
+from remote import Node, free_address, in_background, new_node, nodes, token, up
 from urls import call, deploy_node, events
 
 MARK = """
@@ -497,6 +498,22 @@ def test_another_gate_finds_the_workers(link):
     assert len(link.node.workers()) == before
 
 
+def test_another_gate_waits_for_its_nodes(link):
+    """What none of the machines that are there could ever hold is not refused while one has still to come back."""
+    name, _ = link.function()
+    link.path.cut()
+    kill_gate(link)
+    box, t = link.call(name, "early")
+
+    def queued():
+        answer = call(link.wick, "GET", "/_wick/top", service="wick")
+        return sum(f["queued"] for f in json.loads(answer.text)["functions"] if f["name"] == name)
+    until(lambda: queued() or box, "it to wait")
+    link.back()
+    assert answer(box, t)[0]["id"]
+    assert link.runs(name, "early") == 1
+
+
 # ---- nothing is left ----
 
 
@@ -517,3 +534,88 @@ def test_nothing_leaks(link):
     until(lambda: descriptors(node) <= want[1] + 8, f"the node's descriptors: {want[1]}, now {descriptors(node)}")
     for i in (0, 25, 49):
         assert link.runs(name, f"n{i}") == 1
+
+
+# ---- for minutes ----
+
+
+@pytest.mark.long
+def test_soak_of_cuts(new_link, tmp_path):
+    """Calls and events on two nodes while their links fail in every way, at random: each runs once, and is answered.
+    WICK_SOAK_SECONDS is how long, else 5 minutes; WICK_SOAK_SEED does the same again."""
+    seconds, seed = float(os.environ.get("WICK_SOAK_SECONDS", "300")), os.environ.get("WICK_SOAK_SEED", str(time.time_ns()))
+    print("WICK_SOAK_SEED=" + seed)
+    link = new_link("--node-away", "1h")
+    paths = [link.path, Path(token(link.wick)[token(link.wick).index("--join") + 1])]
+    other = Node(tmp_path / "gpu2", *line(link.wick, paths[1]), "--name", "gpu2")
+    up(link.wick, "gpu2")
+    names = [link.wick.deploy(MARK, Timeout=300, Tags={"wick:place": n}) for n in ("gpu1", "gpu2")]
+    names.append(link.wick.deploy(MARK, Timeout=300))
+    end, events_sent, calls_made, wrong = time.monotonic() + seconds, [], [], []
+
+    def work(number):
+        rng, i = random.Random(f"{seed} {number}"), 0
+        lambda_ = link.wick.client("lambda", read_timeout=300)
+        while time.monotonic() < end and not wrong:
+            i += 1
+            name, n = rng.choice(names), f"w{number}n{i}"
+            event = {"n": n, "sleep": rng.choice([0, 0, 0.05, 0.5]), "size": rng.choice([0, 100, 1 << 20]),
+                     "fill": "x" * rng.choice([0, 100, 1 << 20])}
+            try:
+                if rng.random() < 0.3:
+                    event["fill"] = ""
+                    lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event))
+                    events_sent.append((name, n))
+                    continue
+                said = json.loads(lambda_.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read())
+                if said.get("got") != len(event["fill"]) or len(said["fill"]) != event["size"]:
+                    wrong.append((name, n, str(said)[:500]))
+                calls_made.append((name, n))
+            except Exception as e:  # told at the end
+                wrong.append((name, n, repr(e)))
+
+    def fail(path, number):
+        rng = random.Random(f"{seed} path {number}")
+        while time.monotonic() < end and not wrong:
+            rng.choice([path.cut, lambda: path.cut(True), path.drop, lambda: path.drop(True), path.lose,
+                        lambda: path.hold(UP), lambda: path.hold(DOWN), lambda: path.stop_reading(UP, DOWN),
+                        lambda: path.cut_after(UP, rng.randrange(1 << 20)),
+                        lambda: path.cut_after(DOWN, rng.randrange(1 << 20))])()
+            time.sleep(rng.random() * rng.choice([0.1, 1, 5]))  # how long it lasts: nothing is waited for
+            path.mend()
+            path.delay = rng.choice([0, 0, 0.02, 0.15])
+            path.drop()
+            time.sleep(rng.random() * rng.choice([0.1, 1, 5]))
+
+    try:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+        threads += [threading.Thread(target=fail, args=(p, i)) for i, p in enumerate(paths)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not wrong, wrong[:5]
+        for p in paths:
+            p.delay = 0
+            p.mend()
+        up(link.wick, "gpu1")
+        up(link.wick, "gpu2")
+        assert events_sent and calls_made
+
+        def ran():
+            count = {}
+            for name in names:
+                for said in link.wick.run("logs", name).stdout.split("\n"):
+                    if " ran w" in said:
+                        key = name, said.rsplit(" ", 1)[1]
+                        count[key] = count.get(key, 0) + 1
+            return count
+        until(lambda: set(events_sent) <= set(ran()), "every event to run", 120)
+        count = ran()
+        assert set(count) == set(events_sent) | set(calls_made)
+        assert set(count.values()) == {1}
+        print(len(calls_made), "calls,", len(events_sent), "events,", [p.connections for p in paths], "connections")
+    finally:
+        other.stop()
+        paths[1].close()
+    assert not other.reports(), other.log()
