@@ -190,10 +190,26 @@ static const char *wish(struct grid *g, const json_t *o)
 	return out_cell(&g->arena, buf_str(&b));
 }
 
-static void add_chosen(struct buf *b, struct grid *g, const json_t *chosen, int fd)
+/* "gpu1, where an idle worker of train is parked for it". */
+static void add_way(struct buf *b, struct grid *g, const json_t *way, int fd)
 {
-	const json_t *list = json_get_array(chosen, "devices");
+	struct str how = json_get_str(way, "how", STR_NULL);
 
+	buf_printf(b, "%s%s%s, ", tone_on(fd, TONE_WARN), cell(g, way, "node"), tone_off(fd, TONE_WARN));
+	if (str_eqz(how, "leaves"))
+		buf_printf(b, "once a worker of %s that leaves is gone", cell(g, way, "function"));
+	else
+		buf_printf(b, "where an idle worker of %s is %s for it", cell(g, way, "function"), cell(g, way, "how"));
+}
+
+static void add_chosen(struct buf *b, struct grid *g, const json_t *place, int fd)
+{
+	const json_t *chosen = json_object_get(place, "chosen"), *list = json_get_array(chosen, "devices");
+
+	if (!json_is_object(chosen) && json_is_object(json_object_get(place, "makes_way"))) {
+		add_way(b, g, json_object_get(place, "makes_way"), fd);
+		return;
+	}
 	if (!json_is_object(chosen)) {
 		buf_printf(b, "%snowhere%s", tone_on(fd, TONE_WARN), tone_off(fd, TONE_WARN));
 		return;
@@ -218,7 +234,7 @@ void place_view(struct buf *b, const json_t *place, int fd)
 
 	buf_printf(b, "%s asks for: %s\nIt would start on: ", cell(&g, place, "function"),
 		   wish(&g, json_get_object(place, "wish")));
-	add_chosen(b, &g, json_object_get(place, "chosen"), fd);
+	add_chosen(b, &g, place, fd);
 	buf_addc(b, '\n');
 	if (json_get_str(place, "reason", STR_NULL).n)
 		buf_printf(b, "%s\n", cell(&g, place, "reason"));

@@ -99,6 +99,12 @@ static void placement(void **state)
 		 "null, \"reason\": \"no node is up\", "
 		 "\"candidates\": []}",
 		 "hello asks for: 2 devices of kind gpu\nIt would start on: nowhere\nno node is up\n"},
+		{"{\"function\": \"hello\", \"wish\": {}, \"chosen\": null, \"makes_way\": {\"node\": \"vm\", "
+		 "\"function\": \"other\", \"how\": \"parked\"}}",
+		 "hello asks for: no device\nIt would start on: vm, where an idle worker of other is parked for it\n"},
+		{"{\"function\": \"hello\", \"wish\": {}, \"chosen\": null, \"makes_way\": {\"node\": \"vm\", "
+		 "\"function\": \"other\", \"how\": \"leaves\"}}",
+		 "hello asks for: no device\nIt would start on: vm, once a worker of other that leaves is gone\n"},
 		{"{}", "- asks for: no device\nIt would start on: nowhere\n"},
 	};
 

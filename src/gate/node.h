@@ -90,7 +90,7 @@ bool node_hold_again(struct worker *w); /* false: others have it */
  * next: one that leaves already, else the one that is idle the longest; NULL: it would not. */
 struct worker *node_in_the_way(struct node *n, const struct fn *fn, bool (*may_leave)(const struct worker *w));
 /* On any node, by those that leave already. */
-bool nodes_place_comes(const struct fn *fn, bool (*leaves)(const struct worker *w));
+struct worker *nodes_in_the_way(const struct fn *fn, bool (*leaves)(const struct worker *w));
 bool node_lacks_devices(const struct node *n, const struct fn *fn); /* else it is memory that it lacks */
 bool node_looked_at(struct node *n, unsigned look);                 /* in this look; it is now */
 void node_leave(struct worker *w); /* its node, giving back what it held; nothing when it has none */

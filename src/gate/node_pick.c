@@ -388,12 +388,14 @@ struct worker *node_in_the_way(struct node *n, const struct fn *fn, bool (*may_l
 	return leaving[0];
 }
 
-bool nodes_place_comes(const struct fn *fn, bool (*leaves)(const struct worker *w))
+struct worker *nodes_in_the_way(const struct fn *fn, bool (*leaves)(const struct worker *w))
 {
-	for (struct node *n = node_list_first(&fn->g->nodes->list); n; n = node_list_next(n))
-		if (n->workers.n && node_in_the_way(n, fn, leaves))
-			return true;
-	return false;
+	struct worker *w = NULL;
+
+	for (struct node *n = node_list_first(&fn->g->nodes->list); n && !w; n = node_list_next(n))
+		if (n->workers.n)
+			w = node_in_the_way(n, fn, leaves);
+	return w;
 }
 
 bool node_lacks_devices(const struct node *n, const struct fn *fn)

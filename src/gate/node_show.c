@@ -150,6 +150,18 @@ void nodes_where(const struct worker *w, struct buf *text)
 			   w->node->why ? w->node->why : "no connection");
 }
 
+/* Whose place it would get; null: nobody's. */
+static json_t *makes_way(const struct fn *fn)
+{
+	const struct worker *w = pool_in_the_way(fn);
+	const char *how = w && w->state != WORKER_IDLE ? "leaves" : w && pool_would_park(w, fn) ? "parked" : "ended";
+	json_t *j = w ? json_pack("{s:s, s:s}", "node", w->node->name, "how", how) : json_null();
+
+	if (w)
+		json_set_str(j, "function", w->fn->def.name);
+	return j;
+}
+
 json_t *nodes_place_json(struct gate *g, const struct fn *fn)
 {
 	_cleanup_(buf_done) struct buf text = BUF_NULL;
@@ -165,6 +177,7 @@ json_t *nodes_place_json(struct gate *g, const struct fn *fn)
 		nodes_why(g, fn, &text);
 	json_set_str(j, "reason", buf_str(&text));
 	json_object_set_new(j, "chosen", found ? chosen(g, &wish, &choice) : json_null());
+	json_object_set_new(j, "makes_way", found ? json_null() : makes_way(fn));
 	json_object_set_new(j, "candidates", candidates(g, &wish, found ? &choice : NULL));
 	json_object_set_new(j, "wish", wish_json(&wish));
 	return j;

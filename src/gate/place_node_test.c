@@ -222,7 +222,7 @@ static void why_not_now(void **state)
 		"instance has more than 4/8, 5/8 are asked for (1 node); there is none (1 node). cpu: there is none (3 "
 		"nodes); there is a place (1 node).");
 	expect_why(&f, WHOLE(2), 1, 100, PLACE_NO_SLOTS,
-		   "gpu: no node has more than 0 whole devices free, 2 are asked for (1 node); no node has more than 1 "
+		   "gpu: no node has more than 0 whole devices free, 2 asked for (1 node); no node has more than 1 "
 		   "that are "
 		   "whole, 2 are asked for (2 nodes); there is none (1 node).");
 	expect_why(&f, PART(1, .labels = {STR("edge")}, .n_labels = 1), 1, 100, PLACE_NO_DEVICE,

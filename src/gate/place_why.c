@@ -175,7 +175,8 @@ static void add_labels(struct buf *b, const struct place_why *why, const struct 
 static void add_no_slots(struct buf *b, const struct place_facts *f, const struct slice_wish *w)
 {
 	if (w->whole)
-		buf_printf(b, "no node has more than %u whole devices free, %u are asked for", f->devices, w->whole);
+		buf_printf(b, "no node has more than %u whole device%s free, %u asked for", f->devices,
+			   f->devices == 1 ? "" : "s", w->whole);
 	else
 		buf_printf(b, "the largest free part of any is %u/8, %u/8 are asked for", f->slots, w->slots);
 }

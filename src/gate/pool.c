@@ -289,37 +289,40 @@ static bool may_leave(const struct worker *w)
 }
 
 /* Where fn would get a place by what leaves already, or by the idle worker that it returns. */
-static struct worker *in_the_way(struct pool_list *idle, const struct fn *fn, unsigned look, bool *comes)
+static struct worker *in_the_way(const struct pool_list *idle, const struct fn *fn, unsigned look)
 {
-	for (struct worker *w = pool_list_first(idle); w && !*comes; w = pool_list_next(w)) {
-		struct worker *first;
+	struct worker *first = NULL;
 
-		if (!w->node || w->fn == fn || is_kept(w) || node_looked_at(w->node, look))
-			continue;
-		first = node_in_the_way(w->node, fn, may_leave);
-		if (first && leaves(first))
-			*comes = true;
-		else if (first)
-			return first;
-	}
-	return NULL;
+	for (struct worker *w = pool_list_first(idle); w && !first; w = pool_list_next(w))
+		if (w->node && w->fn != fn && !is_kept(w) && !node_looked_at(w->node, look))
+			first = node_in_the_way(w->node, fn, may_leave);
+	return first;
+}
+
+struct worker *pool_in_the_way(const struct fn *fn)
+{
+	struct pool *p = fn->g->pool;
+	struct worker *w = nodes_in_the_way(fn, leaves);
+	unsigned look = ++p->looks;
+
+	if (!w)
+		w = in_the_way(&p->frozen, fn, look);
+	return w ? w : in_the_way(&p->idle, fn, look);
+}
+
+bool pool_would_park(const struct worker *w, const struct fn *fn)
+{
+	/* What is parked is the host's memory still. */
+	return w->fn->opt.device.park && w->n_leases && node_lacks_devices(w->node, fn);
 }
 
 void pool_make_place(struct fn *fn)
 {
-	struct pool *p = fn->g->pool;
-	unsigned look = ++p->looks;
-	struct worker *w;
-	bool comes = nodes_place_comes(fn, leaves);
+	struct worker *w = pool_in_the_way(fn);
 
-	w = in_the_way(&p->frozen, fn, look, &comes);
-	if (!w && !comes)
-		w = in_the_way(&p->idle, fn, look, &comes);
-	if (!w || comes)
+	if (!w || leaves(w))
 		return;
-	/* What is parked is the host's memory still. CUDA's driver does not park what runs on a MIG instance
-	 * (NVIDIA/cuda-checkpoint). */
-	if (w->fn->opt.device.park && w->n_leases && w->leases[0].rung != RUNG_MIG && node_lacks_devices(w->node, fn))
+	if (pool_would_park(w, fn))
 		worker_park(w);
 	else
 		worker_end(w, "its place is needed");

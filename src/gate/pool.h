@@ -44,6 +44,9 @@ bool pool_evict_idle(struct gate *g, const struct fn *but);
 /* Parks or ends the worker that is idle the longest whose slice, or whose place on its node, fn could use; nothing when
  * one that could serve is ending already. */
 void pool_make_place(struct fn *fn);
+/* Whom that would be, or who leaves already; NULL: nobody whose leaving would make a place. */
+struct worker *pool_in_the_way(const struct fn *fn);
+bool pool_would_park(const struct worker *w, const struct fn *fn); /* else it is ended */
 /* Every second, while there are workers: ends those that were idle for their function's time, and freezes those that
  * were idle for a moment. */
 void pool_tend(struct gate *g);

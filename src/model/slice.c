@@ -10,7 +10,7 @@ bool slice_name_is_valid(struct str s)
 	if (!s.n || s.n > SLICE_NAME_MAX)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!isalnum((unsigned char)s.p[i]) && !memchr("._-:/", s.p[i], 5))
+		if (!isalnum((unsigned char)s.p[i]) && !memchr("._-:/=", s.p[i], 6))
 			return false;
 	return true;
 }

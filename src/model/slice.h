@@ -32,7 +32,7 @@ struct slice_wish {
 /* "3/8", also "1/4", "1/2", "3/4" (they are eighths); or "2": whole devices, up to SLICE_WHOLE_MAX. False: neither. */
 bool slice_parse(struct str s, uint32_t *ret_slots, uint32_t *ret_whole);
 void slice_format(struct buf *b, const struct slice_wish *w); /* "3/8", "2 devices", "1 device" */
-/* Of a kind and of a label: 1 to SLICE_NAME_MAX letters, digits, '.', '_', '-', ':' and '/'. */
+/* Of a kind and of a label: 1 to SLICE_NAME_MAX letters, digits and "._-:/=". */
 bool slice_name_is_valid(struct str s);
 /* Does a wish for this kind take something of the device's slots? Not where it is the CPU and no slice was said. */
 bool slice_wish_takes(const struct slice_wish *w, struct str kind);

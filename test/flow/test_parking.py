@@ -76,6 +76,7 @@ def test_two_functions_take_turns_on_one_card(rig):
     r.parked(a)
     assert "1 parked" in r.wick.run("top").stdout and "2 (1 parked)" in r.wick.run("nodes").stdout
     assert used(r.wick) == {"gpu-0": 8}
+    assert f"where an idle worker of {b} is parked for it" in r.wick.run("place", a, "--dry-run").stdout
     for turn in range(2, 5):
         for n in (a, b):
             assert r.wick.invoke(n)[0] == {"id": first[n]["id"], "n": turn}  # woken, not started

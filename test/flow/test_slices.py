@@ -74,7 +74,7 @@ def test_the_ninth_waits_and_says_why(hold_on):
     assert told["workers"]["busy"] == 8
     # A whole one waits for all of them.
     large = event_id(w, deploy(w, tags()))
-    waits(w, large, "no node has more than 0 whole devices free, 1 are asked for")
+    waits(w, large, "no node has more than 0 whole devices free, 1 asked for")
     hold.go()
     assert len({c.result()[0]["WICK_WORKER_ID"] for c in calls}) == 8
     assert done(w, ninth)["reason"] == "ok"
@@ -127,7 +127,7 @@ def test_several_whole_devices(hold_on):
     call = hold.call(two)
     holders(w, 16, "gpu-0", "gpu-1", "gpu-2")
     waiting = event_id(w, two)
-    waits(w, waiting, "no node has more than 1 whole devices free, 2 are asked for")
+    waits(w, waiting, "no node has more than 1 whole device free, 2 asked for")
     hold.go()
     env = call.result()[0]
     assert env["WICK_SLICE"] == "2" and len(set(env["WICK_DEVICE"].split(","))) == 2
@@ -268,6 +268,10 @@ def test_dry_run_and_devices_for_people(hold_on):
     assert "1 device of kind gpu" in out and "nowhere" in out and "no node has more than 0 whole devices free" in out, out
     hold.go()
     call.result()
+    out = until(lambda: "idle worker" in (t := w.run("place", whole, "--dry-run").stdout) and t, "the place that could be made")
+    assert f"It would start on: {me}, where an idle worker of {sliced} is ended for it" in out, out
+    assert used(w)["gpu-0"] == 3  # nobody was
+    assert w.invoke(whole)[0]["WICK_SLICE"] == "1"
 
 
 def test_device_time_is_billed(hold_on):

@@ -174,7 +174,7 @@ def test_a_card_falls_off_the_bus(rig):
     r.busy(1)
     waiting = deploy(r.wick, tags(slice=2))
     id = event_id(r.wick, waiting)
-    waits(r.wick, id, "no node has more than 1 whole devices free")
+    waits(r.wick, id, "no node has more than 1 whole device free")
     r.set(ONE + " lost=1", CARD.format(1, 2))
     payload, answer = call.result()
     assert answer["FunctionError"] and payload["errorType"] == "Device.Gone", payload

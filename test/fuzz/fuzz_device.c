@@ -1,5 +1,5 @@
 /* Any bytes as a device's document, as a line of declared devices and as a document of them; what was read writes and
- * reads alike. */
+ * reads alike, and what is believed is within bounds. */
 #include "model/device.h"
 
 #include <assert.h>
@@ -24,8 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct device *list, d;
 	size_t n;
 
-	if (j && device_from_json(&d, j, &a, &other) == 0)
+	if (j && device_from_json(&d, j, &a, &other) == 0) {
 		round_trip(&d, &a);
+		/* What a gate believes it can reckon with. */
+		if (device_check(&d, &other) == 0)
+			assert(d.n_mig <= DEVICE_SLOTS && d.id.n <= DEVICE_TEXT_MAX && d.memory_mb <= 16u << 20);
+	}
 	if (j && devices_declared_from_json(j, &a, &list, &n, &third) == 0)
 		for (size_t i = 0; i < n; i++)
 			round_trip(&list[i], &a);
