@@ -361,7 +361,11 @@ static void test_down_in_the_middle(void **state)
 		assert_int_equal(p->node.ends[i]->code, H2_LOST);
 	assert_int_equal(p->node.downs, 0);
 	wait_for(p, p->gate.downs);
-	assert_string_equal(p->gate.reason, "ended by the other side: maintenance?");
+	/* What is under way to a socket that is closed makes the kernel reset the connection, which may overtake the
+	 * goodbye.
+	 */
+	assert_true(strcmp(p->gate.reason, "ended by the other side: maintenance?") == 0 ||
+		    strcmp(p->gate.reason, strerror(ECONNRESET)) == 0);
 	for (size_t i = 0; i < ARRAY_SIZE(e); i++) {
 		assert_int_equal(e[i]->closes, 1);
 		assert_int_equal(e[i]->code, H2_LOST);
