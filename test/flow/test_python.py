@@ -420,7 +420,7 @@ def test_idle_workers_end(new_wick):
     assert len(processes_of(box)) == 2
     until(lambda: not processes_of(box), "the idle worker and its child to end")
     assert wick.pids("wick-python") == []
-    assert wick.invoke(name)[0] != box
+    assert wick.invoke(name)[0]  # the kernel may give the number of the namespace anew
 
 
 def test_nothing_is_left_after_the_end(new_wick):

@@ -256,7 +256,7 @@ def test_fair_shares_of_memory(new_wick):
     greedy, small = wick.deploy(SLEEP, MemorySize=512), wick.deploy(SLEEP, MemorySize=128)
     client = wick.client("lambda", max_pool_connections=64)
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
-        calls = [pool.submit(client.invoke, FunctionName=greedy, Payload=b'{"s": 0.2}') for _ in range(64)]
+        calls = [pool.submit(client.invoke, FunctionName=greedy, Payload=b'{"s": 1}') for _ in range(64)]
         until(lambda: (activity(wick, greedy) or {}).get("queued"), "the greedy one to wait for more")
         assert wick.invoke(small)[0]
         assert not [c for c in calls if "FunctionError" in c.result()]
