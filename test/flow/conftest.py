@@ -19,6 +19,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WICK_BUILD", ROOT / "build"))
+SANITIZED = b"__asan_init" in (BUILD / "src/node/wick-node").read_bytes()
 ROLE = "arn:aws:iam::000000000000:role/test"
 
 
@@ -28,12 +29,15 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; only with --long")
+    config.addinivalue_line("markers", "waits: for limits of the program's own, ten seconds and more; not in sanitized builds")
 
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if "long" in item.keywords and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="long: run with --long"))
+        if "waits" in item.keywords and SANITIZED:
+            item.add_marker(pytest.mark.skip(reason="waits: run with a build without sanitizers"))
 
 
 def until(condition, what, limit=60):

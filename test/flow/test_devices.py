@@ -382,6 +382,7 @@ def test_wrong_declarations_stop_the_node(tmp_path, value, says):
     assert r.returncode == 1 and says in r.stderr and "wick-node: devices" in r.stderr
 
 
+@pytest.mark.waits
 def test_a_hung_driver(on):
     m = on(CARD.format(0, 1))
     m.found("GPU-0")
@@ -743,6 +744,7 @@ def test_a_killed_mps_daemon_ends_its_workers_and_comes_back(on, tmp_path, mps):
     assert len(mps.starts) == 3
 
 
+@pytest.mark.waits
 def test_an_mps_daemon_that_does_not_start(on, tmp_path, mps):
     nvidia_files(tmp_path)
     mps.fail.touch()

@@ -354,6 +354,7 @@ def test_far_away(link):
         link.path.delay = 0.0
 
 
+@pytest.mark.waits
 def test_half_open(link):
     """Nobody is told that the connection is gone; both sides find out."""
     name, worker = link.function()
@@ -521,6 +522,7 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+@pytest.mark.waits
 def test_nothing_leaks(link):
     name, worker = link.function()
     lambda_ = link.wick.client("lambda")

@@ -113,6 +113,7 @@ def test_behind_a_nat(pair, net):
     assert wick.invoke(name)[0]["id"]
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("where", ["gateway's", "node's"])
 def test_a_link_goes_down(pair, net, where):
     """No connection is closed by it: both sides find out by their keepalive."""

@@ -8,6 +8,8 @@ import re
 import signal
 import socket
 
+import pytest
+
 import urls
 from conftest import until
 from remote import APP, free_address, gateway, in_background, joined, new_node, nodes, proxy, token, up
@@ -104,6 +106,7 @@ def test_connection_lost_and_found(gateway, new_node, proxy):
     assert gateway.invoke(name)[0]["id"] == before
 
 
+@pytest.mark.waits
 def test_is_tried_often_while_workers_are_held(gateway, new_node, proxy):
     """An outage that lasts makes attempts no rarer than one or two a second, so that its end is seen within one."""
     joined(gateway, new_node, "gpu1", "--proxy", proxy.url)

@@ -131,6 +131,7 @@ def test_mps_and_the_end_of_its_daemon(rig, folder):
     assert len(mps.starts) == 2
 
 
+@pytest.mark.waits
 def test_an_mps_daemon_that_starts_late(rig, folder):
     """Nobody is told of it: it is waited for."""
     mps = Mps(folder)
@@ -195,6 +196,7 @@ def test_idle_workers_of_a_lost_card_go_silently(rig):
     assert r.wick.invoke(name)[0]["CUDA_VISIBLE_DEVICES"] == "GPU-1"
 
 
+@pytest.mark.waits
 def test_a_hung_driver_is_told(rig):
     r = rig(ONE)
     has(r.wick, "GPU-0")
