@@ -81,6 +81,8 @@ void node_describe(struct node *n); /* its HELLO, its devices or its record are 
 void node_refresh(struct node *n);  /* its state or its memory is */
 /* Chooses a place for a worker and books it. False: there is none now. */
 bool node_pick(struct worker *w);
+/* Has it the labels for fn, and is not drained? What people may change while workers are there. */
+bool node_may_run(const struct node *n, const struct fn *fn);
 struct node *node_pick_for(struct fn *fn); /* where one would be started; NULL: nowhere */
 /* Books what a worker held before this gate was there. False: that is not to be had. */
 bool node_pick_past(struct worker *w, struct node *n, const json_t *slices);

@@ -246,6 +246,14 @@ bool node_pick(struct worker *w)
 	return true;
 }
 
+bool node_may_run(const struct node *n, const struct fn *fn)
+{
+	struct place_wish wish;
+
+	node_wish(fn, &wish);
+	return !n->drained && place_node_reason(&n->place, &wish, STR_NULL) != PLACE_NO_LABEL;
+}
+
 struct node *node_pick_for(struct fn *fn)
 {
 	struct place_choice choice;
@@ -426,6 +434,8 @@ bool node_pick_past(struct worker *w, struct node *n, const json_t *slices)
 {
 	size_t held = 0;
 
+	if (!node_may_run(n, w->fn))
+		return false;
 	w->n_leases = json_array_size(slices);
 	w->leases = xnew_n(struct slice_lease, MAX(w->n_leases, (size_t)1));
 	for (; held < w->n_leases; held++) {

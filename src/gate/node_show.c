@@ -196,7 +196,7 @@ int nodes_could_place(struct gate *g, const struct slice_wish *d, struct err *er
 			for (size_t k = 0; k < d->n_kinds; k++)
 				known |= str_eq(all[at]->devices[i].device->kind, d->kinds[k]);
 	/* A node that has one may still come. */
-	return known ? place_node_possible(all, n, &wish, err) : 0;
+	return known && !nodes_some_to_come(g) ? place_node_possible(all, n, &wish, err) : 0;
 }
 
 static int n_parked(const struct node *n)

@@ -109,6 +109,15 @@ uint64_t nodes_memory_could_mb(const struct gate *g)
 	return a.memory_mb;
 }
 
+bool nodes_some_to_come(const struct gate *g)
+{
+	struct absent a = {.g = g};
+
+	if (g->nodes->links)
+		node_records_each(g, add_absent, &a);
+	return a.unknown;
+}
+
 /* ---- from a node ---- */
 
 static void set_why(struct node *n, const char *why)
@@ -260,6 +269,20 @@ size_t node_message(struct node *n, enum link_message type, const uint8_t id[sta
 	return used;
 }
 
+/* Workers of functions that may not run here any more take nothing new. Those on their way are looked at when they are
+ * ready (worker.c). */
+static void retire_unfit(struct node *n)
+{
+	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w)) {
+		if (node_may_run(n, w->fn))
+			continue;
+		if (w->state == WORKER_PARKED)
+			worker_end(w, "its node is drained, or has lost a label");
+		else if (w->state == WORKER_IDLE || w->state == WORKER_BUSY)
+			worker_retire(w, "its node is drained, or has lost a label");
+	}
+}
+
 void node_away(struct node *n, const char *reason)
 {
 	if (n->state != NODE_UP)
@@ -281,6 +304,7 @@ void node_back(struct node *n)
 	node_refresh(n);
 	for (struct worker *w = node_workers_first(&n->workers); w; w = node_workers_next(w))
 		worker_away(w, false);
+	retire_unfit(n);
 	queue_pump_all(n->g);
 }
 
@@ -346,6 +370,7 @@ void node_set_record(struct node *n, const struct node_record *rec)
 	n->drained = rec->drained;
 	if (n->hello)
 		node_describe(n); /* its labels */
+	retire_unfit(n);
 }
 
 static size_t free_number(struct nodes *ns)
@@ -377,11 +402,21 @@ struct node *node_new(struct nodes *ns, struct str name)
 	return n;
 }
 
+/* Another node may get its number. */
+static void forget_number(void *arg, struct fn *fn)
+{
+	const struct node *n = arg;
+
+	bits_clear(&fn->code_on, n->number);
+	bits_clear(&fn->avoid, n->number);
+}
+
 void node_free(struct node *n)
 {
 	struct nodes *ns = n->nodes;
 
 	node_gone(n, "the gate forgets it");
+	fns_each(n->g, forget_number, n);
 	place_index_update(ns->index, n->number, NULL);
 	ns->by_number[n->number] = NULL;
 	node_list_remove(&ns->list, n);

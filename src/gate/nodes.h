@@ -36,6 +36,7 @@ void nodes_why(struct gate *g, const struct fn *fn, struct buf *text);
 void nodes_where(const struct worker *w, struct buf *text);
 /* Where one would be started: {function, wish, chosen, reason, candidates} (docs/api-wick.md); the caller's. */
 json_t *nodes_place_json(struct gate *g, const struct fn *fn);
+bool nodes_some_to_come(const struct gate *g); /* a node that has joined was not here yet since the gate began */
 /* -1: what is wished for is more than any device of its kinds has; err says what there is. Kinds that no node has yet
  * are no error: a node may come. */
 int nodes_could_place(struct gate *g, const struct slice_wish *d, struct err *err);

@@ -312,8 +312,10 @@ struct worker *pool_in_the_way(const struct fn *fn)
 
 bool pool_would_park(const struct worker *w, const struct fn *fn)
 {
-	/* What is parked is the host's memory still. */
-	return w->fn->opt.device.park && w->n_leases && node_lacks_devices(w->node, fn);
+	/* What is parked is the host's memory still. CUDA's driver does not park what runs on a MIG instance
+	 * (NVIDIA/cuda-checkpoint). */
+	return w->fn->opt.device.park && w->n_leases && w->leases[0].rung != RUNG_MIG &&
+	       node_lacks_devices(w->node, fn);
 }
 
 void pool_make_place(struct fn *fn)

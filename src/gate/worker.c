@@ -444,10 +444,13 @@ static void ready(struct worker *w, const struct frame *f)
 	crash_over(w->fn);
 	node_worked(w);
 	worker_set_state(w, WORKER_IDLE, "initialised");
-	if (w->fn->stale)
+	if (w->fn->stale) {
 		worker_end(w, "the function was changed");
-	else
+	} else {
+		if (w->node && !node_may_run(w->node, w->fn))
+			worker_end(w, "its node is drained, or has lost a label");
 		queue_pump(w->fn);
+	}
 	queue_room(w->g);
 }
 

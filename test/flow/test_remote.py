@@ -264,3 +264,23 @@ def test_two_gateways(gateway, new_wick, new_node):
     os.kill(other.pids("wick-gate")[0], signal.SIGKILL)
     other.stop(signal.SIGKILL)
     assert gateway.invoke(a)[0]["id"]
+
+
+def test_drained_or_without_its_label(gateway, new_node):
+    """What is there already gets nothing new either; what it has in hand it may finish."""
+    n = joined(gateway, new_node, "gpu1")
+    assert gateway.run("node", "label", "gpu1", "+lab").returncode == 0
+    name = gateway.deploy(APP, Tags={"wick:place": "lab"}, Timeout=60)
+    first = gateway.invoke(name)[0]["id"]
+    box, thread = in_background(lambda: gateway.invoke(name, {"sleep": 2, "n": "held"}))
+    until(lambda: "ran held" in gateway.run("logs", name).stdout, "it to run")
+    assert gateway.run("node", "drain", "gpu1").returncode == 0
+    thread.join()
+    assert box[0][0]["id"] == first
+    until(lambda: not n.workers(), "its worker to end")
+    box, thread = in_background(lambda: gateway.invoke(name))
+    assert gateway.run("node", "resume", "gpu1").returncode == 0
+    thread.join()
+    assert box[0][0]["id"] != first
+    assert gateway.run("node", "label", "gpu1", "-lab").returncode == 0
+    until(lambda: not n.workers(), "the idle worker of a function that may not run there to end")
